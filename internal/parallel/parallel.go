@@ -1,0 +1,231 @@
+// Package parallel runs loops over cores in such a way that results do not depend on the number of cores.
+//
+// The rules that make it so: a loop is cut into items by the size of the work ([Blocks], [Block]), never by the number of
+// cores; each item writes only outputs of its own; and a sum across items is kept as one partial sum per item, which the
+// caller adds up in the order of the items afterwards. Which goroutine runs which item, and when, is then of no account.
+package parallel
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// Task is the body of a loop. Run is called once for every item, from several goroutines at a time.
+type Task interface{ Run(item int) }
+
+// Run calls t.Run(item) for every item in [0, items) and returns when all have returned. Items are handed out in
+// ascending order, one at a time, to the caller and to at most Threads()-1 workers; the caller never waits for a worker
+// that has not begun. Run allocates nothing; t is to come from a [Pool] or to live as long as its owner.
+//
+// Run may be called from several goroutines at once, and from within an item: an inner loop shares the workers, and
+// whoever calls it can finish it alone.
+//
+// If items panic, the others still run, and Run then panics with the value of the first such item. An item must not end
+// its goroutine (runtime.Goexit, FailNow of a test).
+func Run(items int, t Task) {
+	helpers := min(Threads(), items) - 1
+	if helpers <= 0 {
+		for i := range items {
+			t.Run(i)
+		}
+		return
+	}
+	start()
+	j := jobs.Get()
+	if j.finished == nil {
+		j.finished = make(chan struct{}, 1)
+	}
+	j.task, j.items = t, int64(items)
+	j.next.Store(0)
+	j.done.Store(0)
+	j.panicked = -1
+	j.holders.Store(int64(helpers) + 1)
+	for offered := range helpers {
+		select {
+		case offers <- j:
+			continue
+		default: // nobody has taken earlier offers: all workers are busy
+		}
+		j.holders.Add(int64(offered - helpers))
+		break
+	}
+	if !j.work() {
+		<-j.finished
+	}
+	j.task = nil
+	panicked, value := j.panicked >= 0, j.value
+	j.value = nil
+	j.drop()
+	if panicked {
+		panic(value)
+	}
+}
+
+// For is Run for a function: for code where the allocation of a closure does not matter.
+func For(items int, f func(item int)) { Run(items, function(f)) }
+
+type function func(int)
+
+func (f function) Run(item int) { f(item) }
+
+// Blocks is the number of blocks of at most size elements that n elements are cut into.
+func Blocks(n, size int) int {
+	if n < 0 || size <= 0 {
+		panic(fmt.Sprintf("parallel.Blocks: %d elements in blocks of %d", n, size))
+	}
+	return (n + size - 1) / size
+}
+
+// Block returns the range [from, to) of the elements in block i of Blocks(n, size).
+func Block(i, n, size int) (from, to int) {
+	from = i * size
+	return from, min(from+size, n)
+}
+
+// Pool is a free list of structs, for tasks that allocate nothing once warm. The zero value is ready for use, by any
+// number of goroutines. A struct comes back as it was put: clear what it need not keep alive.
+type Pool[T any] struct {
+	mu   sync.Mutex
+	free []*T
+}
+
+// Get returns a struct that was put, or else a new one.
+func (p *Pool[T]) Get() *T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		t := p.free[n-1]
+		p.free[n-1] = nil
+		p.free = p.free[:n-1]
+		return t
+	}
+	return new(T)
+}
+
+// Put makes t available to Get.
+func (p *Pool[T]) Put(t *T) {
+	p.mu.Lock()
+	p.free = append(p.free, t)
+	p.mu.Unlock()
+}
+
+// job is one call of Run. It is shared by the caller and the offers in the channel, which may outlive the call: holders
+// counts them, and the last one gives the job back. Who finds next at or beyond items touches nothing else.
+type job struct {
+	task     Task
+	items    int64
+	next     atomic.Int64  // the next item to hand out
+	done     atomic.Int64  // items that have returned
+	finished chan struct{} // a worker tells the waiting caller that it returned from the last item
+	holders  atomic.Int64
+
+	mu       sync.Mutex
+	panicked int64 // the first item that panicked, or -1
+	value    any
+}
+
+var jobs Pool[job]
+
+// work runs items until none is left, and reports whether the last of all items to return was among them: true for one
+// of those who work on the job.
+func (j *job) work() (last bool) {
+	count := int64(0)
+	for !j.runItems(&count) {
+	}
+	return count > 0 && j.done.Add(count) == j.items
+}
+
+// runItems runs items until none is left or one panics, counting them. It returns false after a panic.
+func (j *job) runItems(count *int64) (exhausted bool) {
+	i := int64(-1)
+	defer func() {
+		if exhausted {
+			return
+		}
+		v := recover()
+		j.mu.Lock()
+		if j.panicked < 0 || i < j.panicked {
+			j.panicked, j.value = i, v
+		}
+		j.mu.Unlock()
+	}()
+	for {
+		if i = j.next.Add(1) - 1; i >= j.items {
+			return true
+		}
+		*count++
+		j.task.Run(int(i))
+	}
+}
+
+// drop lets go of the job.
+func (j *job) drop() {
+	if j.holders.Add(-1) == 0 {
+		jobs.Put(j)
+	}
+}
+
+var (
+	threads atomic.Int64
+	mu      sync.Mutex
+	workers atomic.Int64           // goroutines that serve offers; changed under mu
+	offers  = make(chan *job, 256) // nil ends a worker
+)
+
+func init() { threads.Store(int64(runtime.GOMAXPROCS(0))) }
+
+// Threads is the number of goroutines that work on a Run, at first GOMAXPROCS.
+func Threads() int { return int(threads.Load()) }
+
+// SetThreads sets Threads to n >= 1. Nothing may run meanwhile.
+func SetThreads(n int) {
+	if n < 1 {
+		panic(fmt.Sprintf("parallel.SetThreads: %d threads, want at least 1", n))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	threads.Store(int64(n))
+	for workers.Load() >= int64(n) {
+		offers <- nil
+		workers.Add(-1)
+	}
+}
+
+// start starts the workers that are missing.
+func start() {
+	if workers.Load() >= threads.Load()-1 {
+		return
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for workers.Load() < threads.Load()-1 {
+		workers.Add(1)
+		go serve()
+	}
+}
+
+// serve is a worker: it takes offers, and sleeps when there are none.
+func serve() {
+	for j := take(); j != nil; j = take() {
+		if j.work() {
+			j.finished <- struct{}{}
+		}
+		j.drop()
+	}
+}
+
+// take waits for an offer. The loops of a training step follow each other closely and waking up takes longer than the
+// time between them, so it looks out for a few microseconds before it sleeps.
+func take() *job {
+	const looks = 1000
+	for range looks {
+		select {
+		case j := <-offers:
+			return j
+		default:
+		}
+	}
+	return <-offers
+}
