@@ -20,18 +20,18 @@ func AdamUpdate(w, g, m, v []float32, s AdamStep) {
 	// The complements in float64: 1-Beta2 would lose digits in float32.
 	c1, c2 := float32(1-float64(s.Beta1)), float32(1-float64(s.Beta2))
 	for len(w) > chunk {
-		adam(w[:chunk], g[:chunk], m[:chunk], v[:chunk], s, c1, c2)
+		adam(w[:chunk], g[:chunk], m[:chunk], v[:chunk],
+			s.Beta1, c1, s.Beta2, c2, s.Correction1, s.Correction2, s.Epsilon, s.LearningRate, s.WeightDecay)
 		w, g, m, v = w[chunk:], g[chunk:], m[chunk:], v[chunk:]
 	}
-	adam(w, g, m, v, s, c1, c2)
+	adam(w, g, m, v, s.Beta1, c1, s.Beta2, c2, s.Correction1, s.Correction2, s.Epsilon, s.LearningRate, s.WeightDecay)
 }
 
-// adamGeneric: c1 and c2 are 1-Beta1 and 1-Beta2.
-func adamGeneric(w, g, m, v []float32, s AdamStep, c1, c2 float32) {
+func adamGeneric(w, g, m, v []float32, beta1, gain1, beta2, gain2, correction1, correction2, epsilon, rate, decay float32) {
 	for i, d := range g {
-		m[i] = s.Beta1*m[i] + c1*d
-		v[i] = s.Beta2*v[i] + c2*d*d
-		root := float32(math.Sqrt(float64(v[i] * s.Correction2)))
-		w[i] -= s.LearningRate * (m[i]*s.Correction1/(root+s.Epsilon) + s.WeightDecay*w[i])
+		m[i] = beta1*m[i] + gain1*d
+		v[i] = beta2*v[i] + gain2*d*d
+		root := float32(math.Sqrt(float64(v[i] * correction2)))
+		w[i] -= rate * (m[i]*correction1/(root+epsilon) + decay*w[i])
 	}
 }

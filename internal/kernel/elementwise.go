@@ -1,5 +1,7 @@
 package kernel
 
+//go:generate go run -C generate ./elementwise
+
 import "fmt"
 
 // Elementwise kernels and simple reductions over vectors and over the rows of matrices. Every exported function checks

@@ -37,7 +37,7 @@ func gateParts(a, b float32) (tanh, sigmoid, dtanh, unsigmoid float64) {
 	p, s = expm1Parts(-float64(b))
 	v := p*s + s // exp(-b)
 	sigmoid = 1 / (1 + v)
-	return -w * q, sigmoid, 4 * (1 + w) * q * q, 1 - sigmoid
+	return -w * q, sigmoid, 4 * (1 + w) * q * q, v * sigmoid
 }
 
 // GateBackward writes the gradient of GateForward to dab, laid out like ab, from ab and the gradient dy [rows, n] of the
