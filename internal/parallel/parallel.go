@@ -40,6 +40,7 @@ func Run(items int, t Task) {
 	j.task, j.items = t, int64(items)
 	j.next.Store(0)
 	j.done.Store(0)
+	j.state.Store(working)
 	j.panicked = -1
 	j.holders.Store(int64(helpers) + 1)
 	for offered := range helpers {
@@ -52,7 +53,7 @@ func Run(items int, t Task) {
 		break
 	}
 	if !j.work() {
-		<-j.finished
+		j.wait()
 	}
 	j.task = nil
 	panicked, value := j.panicked >= 0, j.value
@@ -118,7 +119,8 @@ type job struct {
 	items    int64
 	next     atomic.Int64  // the next item to hand out
 	done     atomic.Int64  // items that have returned
-	finished chan struct{} // a worker tells the waiting caller that it returned from the last item
+	state    atomic.Int32  // of the caller, if a worker is to return from the last item
+	finished chan struct{} // wakes the caller from sleep
 	holders  atomic.Int64
 
 	mu       sync.Mutex
@@ -126,7 +128,41 @@ type job struct {
 	value    any
 }
 
+// The states of a job whose last item is with a worker.
+const (
+	working  = iota // the caller works, or looks out for the end
+	sleeping        // the caller sleeps
+	ended
+)
+
+// The times for which a goroutine looks out before it sleeps, since being woken takes longer than what it mostly waits
+// for: the caller for about the length of one item, a worker for the time between the loops of a training step.
+const (
+	callerLooks = 20000
+	workerLooks = 2000
+)
+
 var jobs Pool[job]
+
+// wait waits until a worker has returned from the last item.
+func (j *job) wait() {
+	for range callerLooks {
+		if j.state.Load() == ended {
+			return
+		}
+	}
+	if j.state.CompareAndSwap(working, sleeping) {
+		<-j.finished
+	}
+}
+
+// end is the worker's word that all items have returned.
+func (j *job) end() {
+	if j.state.Swap(ended) == sleeping {
+		j.finished <- struct{}{}
+		runtime.Gosched() // the caller now stands first in the queue of this worker's processor
+	}
+}
 
 // work runs items until none is left, and reports whether the last of all items to return was among them: true for one
 // of those who work on the job.
@@ -210,17 +246,15 @@ func start() {
 func serve() {
 	for j := take(); j != nil; j = take() {
 		if j.work() {
-			j.finished <- struct{}{}
+			j.end()
 		}
 		j.drop()
 	}
 }
 
-// take waits for an offer. The loops of a training step follow each other closely and waking up takes longer than the
-// time between them, so it looks out for a few microseconds before it sleeps.
+// take waits for an offer.
 func take() *job {
-	const looks = 1000
-	for range looks {
+	for range workerLooks {
 		select {
 		case j := <-offers:
 			return j

@@ -268,7 +268,7 @@ type spin struct {
 func (s *spin) Run(i int) {
 	x := 1.0
 	for range s.work {
-		x = x*0.999 + 0.001
+		x = x*0.999 + 0.002
 	}
 	s.out[i%64] = x
 }
