@@ -1,0 +1,465 @@
+// Command matvec writes the matrix-vector kernels of package kernel: AVX-512 and AVX2 with avo, NEON as text.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// isa is an instruction set: vectors of lanes 32-bit numbers, and partial sums: row k of a matrix is added to the sum
+// k % sums as long as there are sums rows left and then to the first, and the sums are added at the end. It is the same
+// in panels of all widths, so that a result does not depend on the column's place. With 4 sums a panel of 2 vectors has the 8 independent
+// sums that fused multiply-adds at full rate need; 16 registers leave room for one.
+type isa struct {
+	name  string
+	lanes int
+	sums  int
+	vec   func() reg.VecVirtual
+}
+
+var (
+	avx512 = isa{"AVX512", 16, 4, ZMM}
+	avx2   = isa{"AVX2", 8, 1, YMM}
+)
+
+func (s isa) bytes() int { return 4 * s.lanes }
+
+func at(base reg.Register, disp int) operand.Mem { return operand.Mem{Base: base, Disp: disp} }
+
+func zero(sums ...[]reg.VecVirtual) {
+	for _, acc := range sums {
+		for _, r := range acc {
+			VXORPS(r, r, r)
+		}
+	}
+}
+
+func and(a, b operand.Op, dst reg.VecVirtual) {
+	if dst.Size() == 64 {
+		VPANDD(a, b, dst)
+	} else {
+		VPAND(a, b, dst)
+	}
+}
+
+// splat returns a vector with the 32-bit pattern in every lane.
+func (s isa) splat(bits uint32) reg.VecVirtual {
+	r, v := GP32(), s.vec()
+	MOVL(operand.U32(bits), r)
+	x := XMM()
+	VMOVD(r, x)
+	VPBROADCASTD(x, v)
+	return v
+}
+
+// accumulators returns sums x vectors registers.
+func (s isa) accumulators(vectors int) [][]reg.VecVirtual {
+	acc := make([][]reg.VecVirtual, s.sums)
+	for i := range acc {
+		for range vectors {
+			acc[i] = append(acc[i], s.vec())
+		}
+	}
+	return acc
+}
+
+// panels emits the walk over panels of 64 columns, then 32, then 16; n is consumed. body computes the panel of the given
+// number of vectors and advances its pointers.
+func (s isa) panels(n reg.GPVirtual, body func(label string, vectors int)) {
+	Label("panels64")
+	CMPQ(n, operand.U8(64))
+	JL(operand.LabelRef("panel32"))
+	body("64", 64/s.lanes)
+	SUBQ(operand.U8(64), n)
+	JMP(operand.LabelRef("panels64"))
+	Label("panel32")
+	CMPQ(n, operand.U8(32))
+	JL(operand.LabelRef("panel16"))
+	body("32", 32/s.lanes)
+	SUBQ(operand.U8(32), n)
+	Label("panel16")
+	CMPQ(n, operand.U8(16))
+	JL(operand.LabelRef("done"))
+	body("16", 16/s.lanes)
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// rowLoop emits a loop over count groups of rows, sums of them at a time and then one by one: add adds the group that is
+// u groups further on to sum. advance moves the pointers by groups.
+func (s isa) rowLoop(label string, count reg.GPVirtual, add func(u, sum int), advance func(groups int)) {
+	unroll := max(s.sums, 2)
+	Label("unrolled" + label)
+	CMPQ(count, operand.U8(uint8(unroll)))
+	JL(operand.LabelRef("single" + label))
+	for u := range unroll {
+		add(u, u%s.sums)
+	}
+	advance(unroll)
+	SUBQ(operand.U8(uint8(unroll)), count)
+	JMP(operand.LabelRef("unrolled" + label))
+	Label("single" + label)
+	TESTQ(count, count)
+	JZ(operand.LabelRef("summed" + label))
+	add(0, 0)
+	advance(1)
+	DECQ(count)
+	JMP(operand.LabelRef("single" + label))
+	Label("summed" + label)
+}
+
+// loadStart sets acc to start, or to zeros if the parameter start is nil.
+func (s isa) loadStart(label string, start reg.GPVirtual, acc []reg.VecVirtual) {
+	p, err := Param("start").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	CMPQ(p.Addr, operand.U8(0))
+	JE(operand.LabelRef("nil" + label))
+	for i, a := range acc {
+		VMOVUPS(at(start, i*s.bytes()), a)
+	}
+	JMP(operand.LabelRef("started" + label))
+	Label("nil" + label)
+	zero(acc)
+	Label("started" + label)
+}
+
+// total adds the sums into the first, pairwise.
+func total(sums [][]reg.VecVirtual, add func(a, b, dst reg.VecVirtual)) {
+	for n := len(sums); n > 1; n /= 2 {
+		for q := range n / 2 {
+			for i := range sums[q] {
+				add(sums[q+n/2][i], sums[q][i], sums[q][i])
+			}
+		}
+	}
+}
+
+func addFloats(a, b, dst reg.VecVirtual) { VADDPS(a, b, dst) }
+
+func addIntegers(a, b, dst reg.VecVirtual) { VPADDD(a, b, dst) }
+
+func (s isa) store(y, start reg.GPVirtual, acc []reg.VecVirtual) {
+	for i, a := range acc {
+		VMOVUPS(a, at(y, i*s.bytes()))
+	}
+	ADDQ(operand.U32(uint32(len(acc)*s.bytes())), y)
+	ADDQ(operand.U32(uint32(len(acc)*s.bytes())), start)
+}
+
+func pointers(names ...string) []reg.GPVirtual {
+	var r []reg.GPVirtual
+	for _, n := range names {
+		g := GP64()
+		Load(Param(n), g)
+		r = append(r, g)
+	}
+	return r
+}
+
+// float32 weights.
+func (s isa) matVec() {
+	TEXT("matVec"+s.name, NOSPLIT, "func(k, n int, x, w, y, start *float32)")
+	p := pointers("k", "n", "x", "w", "y", "start")
+	k, n, x, w, y, start := p[0], p[1], p[2], p[3], p[4], p[5]
+	s.panels(n, func(label string, vectors int) {
+		sums := s.accumulators(vectors)
+		s.loadStart(label, start, sums[0])
+		zero(sums[1:]...)
+		xk, count := GP64(), GP64()
+		MOVQ(x, xk)
+		MOVQ(k, count)
+		row := vectors * s.bytes()
+		s.rowLoop(label, count, func(u, sum int) {
+			b := s.vec()
+			VBROADCASTSS(at(xk, 4*u), b)
+			for i, a := range sums[sum] {
+				VFMADD231PS(at(w, u*row+i*s.bytes()), b, a)
+			}
+		}, func(groups int) {
+			ADDQ(operand.U32(uint32(4*groups)), xk)
+			ADDQ(operand.U32(uint32(row*groups)), w)
+		})
+		total(sums, addFloats)
+		s.store(y, start, sums[0])
+	})
+}
+
+// bfloat16 weights: a 32-bit lane holds a column's values of two rows. A shift makes the lower one a float32, a mask the
+// upper one. VDPBF16PS would take one instruction for the four, but rounds x, and runs at a quarter of the rate on the
+// processors that have it.
+func (s isa) matVecBF16() {
+	TEXT("matVecBF16"+s.name, NOSPLIT, "func(k, n int, x *float32, w *uint16, y, start *float32)")
+	p := pointers("k", "n", "x", "w", "y", "start")
+	k, n, x, w, y, start := p[0], p[1], p[2], p[3], p[4], p[5]
+	upper := s.splat(0xffff0000)
+	s.panels(n, func(label string, vectors int) {
+		sums := s.accumulators(vectors)
+		s.loadStart(label, start, sums[0])
+		zero(sums[1:]...)
+		xk, count := GP64(), GP64()
+		MOVQ(x, xk)
+		MOVQ(k, count)
+		SHRQ(operand.U8(1), count)
+		row := vectors * s.bytes()
+		half := isa{s.name, s.lanes, max(s.sums/2, 1), s.vec}
+		half.rowLoop(label, count, func(u, sum int) {
+			b0, b1 := s.vec(), s.vec()
+			VBROADCASTSS(at(xk, 8*u), b0)
+			VBROADCASTSS(at(xk, 8*u+4), b1)
+			for i := range vectors {
+				pair := at(w, u*row+i*s.bytes())
+				lo, hi := s.vec(), s.vec()
+				if s.lanes == 16 {
+					VPSLLD(operand.U8(16), pair, lo)
+				} else {
+					VMOVUPS(pair, lo)
+					VPSLLD(operand.U8(16), lo, lo)
+				}
+				and(pair, upper, hi)
+				VFMADD231PS(lo, b0, sums[2*sum%s.sums][i])
+				VFMADD231PS(hi, b1, sums[(2*sum+1)%s.sums][i])
+			}
+		}, func(groups int) {
+			ADDQ(operand.U32(uint32(8*groups)), xk)
+			ADDQ(operand.U32(uint32(row*groups)), w)
+		})
+		BTQ(operand.U8(0), k)
+		JCC(operand.LabelRef("even" + label))
+		b := s.vec()
+		VBROADCASTSS(at(xk, 0), b)
+		for i, a := range sums[0] {
+			lo := s.vec()
+			VMOVUPS(at(w, i*s.bytes()), lo)
+			VPSLLD(operand.U8(16), lo, lo)
+			VFMADD231PS(lo, b, a)
+		}
+		ADDQ(operand.U32(uint32(row)), w)
+		Label("even" + label)
+		total(sums, addFloats)
+		s.store(y, start, sums[0])
+	})
+}
+
+// quads emits the loop over the quads of q and the incomplete one behind them: add is given four bytes of q in every
+// lane.
+func (s isa) quads(label string, quads, q, w reg.GPVirtual, row int, add func(x reg.VecVirtual, u, sum int)) {
+	qk, count := GP64(), GP64()
+	MOVQ(q, qk)
+	MOVQ(quads, count)
+	s.rowLoop(label, count, func(u, sum int) {
+		b := s.vec()
+		VPBROADCASTD(at(qk, 4*u), b)
+		add(b, u, sum)
+	}, func(groups int) {
+		ADDQ(operand.U32(uint32(4*groups)), qk)
+		ADDQ(operand.U32(uint32(row*groups)), w)
+	})
+	rest, err := Param("rest").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	CMPQ(rest.Addr, operand.U8(0))
+	JE(operand.LabelRef("whole" + label))
+	last, err := Param("last").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	b := s.vec()
+	VBROADCASTSS(last.Addr, b)
+	add(b, 0, 0)
+	ADDQ(operand.U32(uint32(row)), w)
+	Label("whole" + label)
+}
+
+// scaled emits y = start + float32(sum) * scales * scale, rounding each, and advances the pointers.
+func (s isa) scaled(label string, acc []reg.VecVirtual, scale reg.VecVirtual, y, start, scales reg.GPVirtual) {
+	begin := make([]reg.VecVirtual, len(acc))
+	for i := range begin {
+		begin[i] = s.vec()
+	}
+	s.loadStart(label, start, begin)
+	for i, a := range acc {
+		VCVTDQ2PS(a, a)
+		VMULPS(at(scales, i*s.bytes()), a, a)
+		VMULPS(scale, a, a)
+		VADDPS(a, begin[i], a)
+	}
+	ADDQ(operand.U32(uint32(len(acc)*s.bytes())), scales)
+	s.store(y, start, acc)
+}
+
+const int8Signature = "func(quads, rest int, last uint32, n int, q *uint8, scale float32, w *int8, scales *float32, " +
+	"offsets *int32, y, start *float32)"
+
+func (s isa) scale() reg.VecVirtual {
+	p, err := Param("scale").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	v := s.vec()
+	VBROADCASTSS(p.Addr, v)
+	return v
+}
+
+// int8 weights with VPDPBUSD: a 32-bit lane holds a column's values of four rows, which are multiplied with four bytes
+// of q. Sums begin at the offsets, which take away what the zero point of q adds.
+func matVecInt8VNNI() {
+	s := avx512
+	TEXT("matVecInt8VNNI", NOSPLIT, int8Signature)
+	p := pointers("quads", "n", "q", "w", "scales", "offsets", "y", "start")
+	quads, n, q, w, scales, offsets, y, start := p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
+	scale := s.scale()
+	s.panels(n, func(label string, vectors int) {
+		sums := s.accumulators(vectors)
+		for i, a := range sums[0] {
+			VMOVUPS(at(offsets, i*s.bytes()), a)
+		}
+		ADDQ(operand.U32(uint32(vectors*s.bytes())), offsets)
+		zero(sums[1:]...)
+		row := vectors * s.bytes()
+		s.quads(label, quads, q, w, row, func(x reg.VecVirtual, u, sum int) {
+			for i, a := range sums[sum] {
+				VPDPBUSD(at(w, u*row+i*s.bytes()), x, a)
+			}
+		})
+		total(sums, addIntegers)
+		s.scaled(label, sums[0], scale, y, start, scales)
+	})
+}
+
+// int8 weights without VNNI, exactly: VPMADDUBSW adds two products to 16 bits, which |q-128| <= 128 and |w| <= 127 do not
+// overflow. The sign of q-128 goes to the weights, so that there is no zero point to correct for.
+func matVecInt8AVX2() {
+	s := avx2
+	TEXT("matVecInt8AVX2", NOSPLIT, int8Signature)
+	p := pointers("quads", "n", "q", "w", "scales", "y", "start")
+	quads, n, q, w, scales, y, start := p[0], p[1], p[2], p[3], p[4], p[5], p[6]
+	zeroPoint, ones := s.splat(0x80808080), s.splat(0x00010001)
+	s.panels(n, func(label string, vectors int) {
+		sums := s.accumulators(vectors)
+		zero(sums...)
+		row := vectors * s.bytes()
+		s.quads(label, quads, q, w, row, func(x reg.VecVirtual, u, sum int) {
+			magnitude := s.vec()
+			VPXOR(zeroPoint, x, x)
+			VPABSB(x, magnitude)
+			for i, a := range sums[sum] {
+				t := s.vec()
+				VMOVUPS(at(w, u*row+i*s.bytes()), t)
+				VPSIGNB(x, t, t)
+				VPMADDUBSW(t, magnitude, t)
+				VPMADDWD(ones, t, t)
+				VPADDD(t, a, a)
+			}
+		})
+		for i := 0; i < vectors; i += 4 { // 16 registers do not hold all sums and starts
+			part := sums[0][i:min(i+4, vectors)]
+			s.scaled(fmt.Sprintf("%s_%d", label, i), part, s.scale(), y, start, scales)
+		}
+	})
+}
+
+// largestBits: the largest magnitude, compared as integers without the sign; n is a multiple of 16 and not 0.
+func (s isa) largestBits() {
+	TEXT("largestBits"+s.name, NOSPLIT, "func(n int, x *float32) uint32")
+	p := pointers("n", "x")
+	n, x := p[0], p[1]
+	m := s.vec()
+	zero([]reg.VecVirtual{m})
+	Label("loop")
+	for i := range 16 / s.lanes {
+		t := s.vec()
+		VMOVUPS(at(x, i*s.bytes()), t)
+		VPSLLD(operand.U8(1), t, t)
+		VPMAXUD(t, m, m)
+	}
+	ADDQ(operand.U8(64), x)
+	SUBQ(operand.U8(16), n)
+	JNZ(operand.LabelRef("loop"))
+	half := YMM()
+	if s.lanes == 16 {
+		VEXTRACTI64X4(operand.U8(1), m, half)
+		VPMAXUD(half, m.AsY(), half)
+	} else {
+		VMOVUPS(m, half)
+	}
+	quarter, other := XMM(), XMM()
+	VEXTRACTI128(operand.U8(1), half, quarter)
+	VPMAXUD(quarter, half.AsX(), quarter)
+	VPSHUFD(operand.U8(0x4e), quarter, other)
+	VPMAXUD(other, quarter, quarter)
+	VPSHUFD(operand.U8(0xb1), quarter, other)
+	VPMAXUD(other, quarter, quarter)
+	r := GP32()
+	VMOVD(quarter, r)
+	SHRL(operand.U8(1), r)
+	Store(r, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// quantise: n is a multiple of 16. The limits stand second in VMAXPS and VMINPS, which return that for NaN.
+func (s isa) quantise() {
+	TEXT("quantiseInt8"+s.name, NOSPLIT, "func(n int, q *uint8, x *float32, inverse float32)")
+	p := pointers("n", "q", "x")
+	n, q, x := p[0], p[1], p[2]
+	inverse := s.vec()
+	f, err := Param("inverse").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSS(f.Addr, inverse)
+	low, high, zeroPoint := s.splat(0xc2fe0000), s.splat(0x42fe0000), s.splat(128)
+	Label("loop")
+	TESTQ(n, n)
+	JZ(operand.LabelRef("done"))
+	for i := range 16 / s.lanes {
+		v := s.vec()
+		VMULPS(at(x, i*s.bytes()), inverse, v)
+		VMAXPS(low, v, v)
+		VMINPS(high, v, v)
+		VCVTPS2DQ(v, v)
+		VPADDD(zeroPoint, v, v)
+		if s.lanes == 16 {
+			VPMOVDB(v, at(q, 0))
+			continue
+		}
+		VPACKUSDW(v, v, v)
+		VPACKUSWB(v, v, v)
+		upper := XMM()
+		VEXTRACTI128(operand.U8(1), v, upper)
+		VPUNPCKLDQ(upper, v.AsX(), upper)
+		VMOVQ(upper, at(q, 8*i))
+	}
+	ADDQ(operand.U8(16), q)
+	ADDQ(operand.U8(64), x)
+	SUBQ(operand.U8(16), n)
+	JMP(operand.LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+func main() {
+	if err := os.WriteFile("../matvec_arm64.s", neon(), 0o666); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	ConstraintExpr("!noasm")
+	for _, s := range []isa{avx512, avx2} {
+		s.matVec()
+		s.matVecBF16()
+		s.largestBits()
+		s.quantise()
+	}
+	matVecInt8VNNI()
+	matVecInt8AVX2()
+	Generate()
+}
