@@ -1,0 +1,170 @@
+package bench
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/vqaudio/vqaudio/internal/kernel"
+	"github.com/vqaudio/vqaudio/internal/parallel"
+)
+
+const (
+	timing    = 3 * time.Millisecond // the length of one timing, if there is time enough
+	maxRounds = 400
+)
+
+// Observer is told how Measure gets on. Either function may be nil.
+type Observer struct {
+	Started  func(i int, b Benchmark, left time.Duration) // benchmark i begins; left is the time until all are done
+	Measured func(Result)
+}
+
+// Measure measures benchmarks on the given number of threads, one after the other, and takes about limit for all of them:
+// each gets an equal part of the time that is left. When the time has run out, or ctx is cancelled, it stops; leftOut are
+// the benchmarks that were not measured. Nothing else may compute meanwhile.
+func Measure(ctx context.Context, benchmarks []Benchmark, threads int, limit time.Duration, o Observer) (results []Result, leftOut []Benchmark) {
+	before := parallel.Threads()
+	parallel.SetThreads(threads)
+	defer parallel.SetThreads(before)
+	deadline := time.Now().Add(limit)
+	for i, b := range benchmarks {
+		left := time.Until(deadline)
+		if left <= 0 || ctx.Err() != nil {
+			return results, benchmarks[i:]
+		}
+		if o.Started != nil {
+			o.Started(i, b, left)
+		}
+		r, ok := measure(ctx, b, threads, left/time.Duration(len(benchmarks)-i))
+		if !ok {
+			return results, benchmarks[i:]
+		}
+		results = append(results, r)
+		if o.Measured != nil {
+			o.Measured(r)
+		}
+	}
+	return results, nil
+}
+
+// contender is one of the jobs that are timed by turns.
+type contender struct {
+	job
+	threads int
+	batch   int       // runs in one timing
+	rates   []float64 // work per second, one for each round
+}
+
+// run times one batch, and returns the rate.
+func (c *contender) run() float64 {
+	start := time.Now()
+	for range c.batch {
+		if c.threads > 1 {
+			parallel.Run(c.items, c.Task)
+			continue
+		}
+		for i := range c.items {
+			c.Task.Run(i)
+		}
+	}
+	return c.work * float64(c.batch) / time.Since(start).Seconds()
+}
+
+// measure measures b in about the given time, at least once; it reports false if ctx was cancelled before that.
+func measure(ctx context.Context, b Benchmark, threads int, limit time.Duration) (Result, bool) {
+	start := time.Now()
+	runtime.GC() // what it frees holds the operands of this benchmark, and it does not run later
+	var all []*contender
+	add := func(m maker, threads int) *contender {
+		if m == nil {
+			return nil
+		}
+		c := &contender{job: m(threads), threads: threads, batch: 1}
+		all = append(all, c)
+		return c
+	}
+	kernelJob := add(b.job, threads)
+	bound := add(b.bound, threads)
+	float32Job := add(b.float32, threads)
+	var single *contender
+	if threads > 1 {
+		single = add(b.job, 1)
+	}
+
+	// Warm up: caches, clocks, page tables. The second run, where that is short, tells how many make a timing.
+	length := min(timing, limit/time.Duration(10*len(all))).Seconds()
+	for _, c := range all {
+		if c.work/c.run() < length {
+			c.batch = max(1, int(length*c.run()/c.work))
+		}
+		if ctx.Err() != nil {
+			return Result{}, false
+		}
+	}
+
+	rounds := 0
+	for begin := time.Now(); rounds < maxRounds; {
+		for i := range all {
+			if rounds%2 == 1 { // to and fro, so that each follows on the other as often
+				i = len(all) - 1 - i
+			}
+			all[i].rates = append(all[i].rates, all[i].run())
+		}
+		rounds++
+		// Stop at the round whose end is nearest to the limit.
+		round := time.Since(begin) / time.Duration(rounds)
+		if ctx.Err() != nil || time.Since(start)+round/2 > limit {
+			break
+		}
+	}
+
+	lower, middle, upper := quartiles(kernelJob.rates)
+	r := Result{
+		Name: b.Name, Shape: b.Shape, Tier: kernel.Active().Tier.String(), ISA: b.ISA, DType: b.DType, Threads: threads,
+		Value: round(b.unit.value(middle)), Unit: b.unit.name,
+		Repetitions: rounds, Spread: round((upper - lower) / middle),
+	}
+	if bound != nil {
+		r.Share, r.Bound = ratio(kernelJob, bound), b.boundName
+	}
+	if float32Job != nil {
+		r.RatioToFloat32 = ratio(kernelJob, float32Job)
+	}
+	if single != nil {
+		r.SpeedUp = ratio(kernelJob, single)
+	}
+	return r, true
+}
+
+// ratio is the median of the ratios of a's rates to b's of the same rounds.
+func ratio(a, b *contender) float64 {
+	ratios := make([]float64, len(a.rates))
+	for i := range ratios {
+		ratios[i] = a.rates[i] / b.rates[i]
+	}
+	_, middle, _ := quartiles(ratios)
+	return round(middle)
+}
+
+// quartiles returns the elements of x at a quarter, half and three quarters of its order, interpolated.
+func quartiles(x []float64) (lower, middle, upper float64) {
+	s := slices.Sorted(slices.Values(x))
+	at := func(q float64) float64 {
+		i, f := math.Modf(q * float64(len(s)-1))
+		if f == 0 {
+			return s[int(i)]
+		}
+		return s[int(i)]*(1-f) + s[int(i)+1]*f
+	}
+	return at(0.25), at(0.5), at(0.75)
+}
+
+// round keeps four digits: more were never measured.
+func round(v float64) float64 {
+	v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
+	return v
+}
