@@ -112,6 +112,21 @@ func (p *Pool[T]) Put(t *T) {
 	p.mu.Unlock()
 }
 
+// RunCopy is Run for a copy of task in a struct from pool, which is cleared and put back afterwards.
+//
+//	parallel.RunCopy(&sums, items, sum{x, y})   // var sums parallel.Pool[sum]
+func RunCopy[T any, P interface {
+	*T
+	Task
+}](pool *Pool[T], items int, task T) {
+	t := pool.Get()
+	*t = task
+	Run(items, P(t))
+	var none T
+	*t = none
+	pool.Put(t)
+}
+
 // job is one call of Run. It is shared by the caller and the offers in the channel, which may outlive the call: holders
 // counts them, and the last one gives the job back. Who finds next at or beyond items touches nothing else.
 type job struct {

@@ -184,6 +184,7 @@ func TestRunAllocatesNothing(t *testing.T) {
 				a.y = y
 				Run(len(y), a)
 				pool.Put(a)
+				RunCopy(&pool, len(y), addTask{y})
 			}
 			for range 1000 {
 				run() // as many jobs as can be held by late workers come to be
@@ -204,6 +205,18 @@ func TestPoolReusesStructs(t *testing.T) {
 	}
 	if b := pool.Get(); b == a {
 		t.Error("Get returned a struct twice")
+	}
+}
+
+func TestRunCopyClearsTheStruct(t *testing.T) {
+	var pool Pool[addTask]
+	y := make([]float32, 3)
+	RunCopy(&pool, 3, addTask{y})
+	if y[0] != 1 || y[1] != 1 || y[2] != 1 {
+		t.Errorf("items of a copy wrote %v", y)
+	}
+	if a := pool.Get(); a.y != nil {
+		t.Error("the copy is kept")
 	}
 }
 
