@@ -22,19 +22,28 @@ type tileArgs struct {
 	y                unsafe.Pointer
 	yAt, yStride     int     // bytes
 	cols, accumulate int     // columns left; 0 or 1
-	ahead            uintptr // address of the next line to prefetch
+	xAhead           uintptr // address of the next line of x to prefetch
+	xAheadStep       int
+	yAhead           uintptr
+	yAheadStep       int
+	tapsLeft         int // the tile's own
 }
 
 // gradientArgs is what a weight-gradient tile reads. Strides in bytes.
 type gradientArgs struct {
-	rows     int
-	x        unsafe.Pointer
-	xStride  int
-	dy       unsafe.Pointer
-	dyStride int
-	dw       unsafe.Pointer
-	dwStride int
-	cols     int
+	rows        int
+	x           unsafe.Pointer
+	xStride     int
+	dy          unsafe.Pointer
+	dyStride    int
+	packed      unsafe.Pointer // dy's panel: written by the first tile, read by the others
+	dw          unsafe.Pointer
+	dwStride    int
+	cols        int
+	xAhead      uintptr // address of the next line of x to prefetch
+	xAheadStep  int
+	dyAhead     uintptr
+	dyAheadStep int
 }
 
 //go:noescape
@@ -68,55 +77,55 @@ func convTileAVX2_1(a *byte)
 func gradientTileAVX512_14(a *byte)
 
 //go:noescape
-func gradientTileAVX512_14masked(a *byte)
+func gradientTileAVX512_14first(a *byte)
 
 //go:noescape
 func gradientTileAVX512_8(a *byte)
 
 //go:noescape
-func gradientTileAVX512_8masked(a *byte)
+func gradientTileAVX512_8first(a *byte)
 
 //go:noescape
 func gradientTileAVX512_4(a *byte)
 
 //go:noescape
-func gradientTileAVX512_4masked(a *byte)
+func gradientTileAVX512_4first(a *byte)
 
 //go:noescape
 func gradientTileAVX512_2(a *byte)
 
 //go:noescape
-func gradientTileAVX512_2masked(a *byte)
+func gradientTileAVX512_2first(a *byte)
 
 //go:noescape
 func gradientTileAVX512_1(a *byte)
 
 //go:noescape
-func gradientTileAVX512_1masked(a *byte)
+func gradientTileAVX512_1first(a *byte)
 
 //go:noescape
 func gradientTileAVX2_6(a *byte)
 
 //go:noescape
-func gradientTileAVX2_6masked(a *byte)
+func gradientTileAVX2_6first(a *byte)
 
 //go:noescape
 func gradientTileAVX2_4(a *byte)
 
 //go:noescape
-func gradientTileAVX2_4masked(a *byte)
+func gradientTileAVX2_4first(a *byte)
 
 //go:noescape
 func gradientTileAVX2_2(a *byte)
 
 //go:noescape
-func gradientTileAVX2_2masked(a *byte)
+func gradientTileAVX2_2first(a *byte)
 
 //go:noescape
 func gradientTileAVX2_1(a *byte)
 
 //go:noescape
-func gradientTileAVX2_1masked(a *byte)
+func gradientTileAVX2_1first(a *byte)
 
 // panelWidth is the width of packed float32 panels: two vectors.
 func panelWidth() int {
@@ -155,15 +164,29 @@ func convForward(c *Conv) {
 	if in == 0 {
 		a.tapCount = 0
 	}
+	tall := 14
+	if active.Tier == AVX2 {
+		tall = 6
+	}
+	if loops := len(taps) * (in / 4) * ((c.W.Out + width - 1) / width); loops > 0 {
+		a.xAheadStep = (tall*a.xStride + loops - 1) / loops
+		a.yAheadStep = (tall*a.yStride + loops - 1) / loops
+	}
 	if c.Accumulate {
 		a.accumulate = 1
 	} else if c.Bias != nil {
 		a.bias, a.biasStep = unsafe.Pointer(unsafe.SliceData(c.Bias)), width*4
 	}
+	reach := 0 // rows that no earlier tile has read begin at the tap that is furthest on
+	for _, p := range taps {
+		reach = max(reach, p.Offset*4)
+	}
 	for t := 0; t < c.Rows; {
 		left := c.Rows - t
 		a.xAt, a.yAt = (c.XBase+t*c.XStride)*4, (c.YBase+t*c.YStride)*4
 		a.wAt, a.biasAt, a.cols = 0, 0, c.W.Out
+		a.xAhead = uintptr(a.x) + uintptr(a.xAt+reach+tall*a.xStride)
+		a.yAhead = uintptr(a.y) + uintptr(a.yAt+tall*a.yStride)
 		t += convTile(&a, left)
 	}
 }
@@ -172,7 +195,6 @@ func convForward(c *Conv) {
 func convTile(a *tileArgs, left int) int {
 	p := (*byte)(unsafe.Pointer(a))
 	if active.Tier == AVX512 {
-		a.ahead = uintptr(a.x) + uintptr(a.xAt+14*a.xStride)
 		switch {
 		case left >= 14:
 			convTileAVX512_14(p)
@@ -190,7 +212,6 @@ func convTile(a *tileArgs, left int) int {
 		convTileAVX512_1(p)
 		return 1
 	}
-	a.ahead = uintptr(a.x) + uintptr(a.xAt+6*a.xStride)
 	switch {
 	case left >= 6:
 		convTileAVX2_6(p)
@@ -223,17 +244,35 @@ func convWeightGradient(g *ConvGradient) {
 		return
 	}
 	width := panelWidth()
-	a := gradientArgs{xStride: g.XStride * 4, dyStride: g.DYStride * 4, dwStride: g.DWStride * 4}
+	var packed [gradientBlock * 32]float32
+	a := gradientArgs{xStride: g.XStride * 4, dyStride: g.DYStride * 4, dwStride: g.DWStride * 4, packed: unsafe.Pointer(&packed)}
+	tall := 14
+	if active.Tier == AVX2 {
+		tall = 6
+	}
+	if tiles := (g.Out + width - 1) / width * len(g.Taps) * ((g.In + tall - 1) / tall); tiles > 0 { // up to two lines each every four rows
+		a.xAheadStep = (4*a.xStride + tiles - 1) / tiles
+		a.dyAheadStep = (4*a.dyStride + tiles - 1) / tiles
+	}
+	reach := 0 // rows that no earlier block has read begin at the tap that is furthest on
+	for _, p := range g.Taps {
+		reach = max(reach, p.Offset)
+	}
 	for t := 0; t < g.Rows; t += gradientBlock {
 		a.rows = min(gradientBlock, g.Rows-t)
+		x, dy := g.XBase+t*g.XStride, g.DYBase+t*g.DYStride
+		a.xAhead = uintptr(unsafe.Pointer(unsafe.SliceData(g.X))) + uintptr(x+reach+gradientBlock*g.XStride)*4
+		a.dyAhead = uintptr(unsafe.Pointer(unsafe.SliceData(g.DY))) + uintptr(dy+gradientBlock*g.DYStride)*4
 		for n := 0; n < g.Out; n += width {
 			a.cols = min(width, g.Out-n)
-			a.dy = unsafe.Pointer(&g.DY[g.DYBase+t*g.DYStride+n])
+			a.dy = unsafe.Pointer(&g.DY[dy+n])
+			first := true
 			for _, p := range g.Taps {
 				for k := 0; k < g.In; {
-					a.x = unsafe.Pointer(&g.X[g.XBase+t*g.XStride+p.Offset+k])
+					a.x = unsafe.Pointer(&g.X[x+p.Offset+k])
 					a.dw = unsafe.Pointer(&g.DW[g.DWBase+p.Weight*g.DWTap+k*g.DWStride+n])
-					k += gradientTile(&a, g.In-k, a.cols < width)
+					k += gradientTile(&a, g.In-k, first)
+					first = false
 				}
 			}
 		}
@@ -241,66 +280,64 @@ func convWeightGradient(g *ConvGradient) {
 }
 
 // gradientTile runs the tallest tile that left input channels allow and returns its height.
-func gradientTile(a *gradientArgs, left int, masked bool) int {
+func gradientTile(a *gradientArgs, left int, first bool) int {
 	p := (*byte)(unsafe.Pointer(a))
-	tall := 14
-	if active.Tier == AVX2 {
-		tall = 6
-	}
-	switch {
-	case left >= tall:
+	if active.Tier == AVX512 {
 		switch {
-		case active.Tier == AVX2 && masked:
-			gradientTileAVX2_6masked(p)
-		case active.Tier == AVX2:
-			gradientTileAVX2_6(p)
-		case masked:
-			gradientTileAVX512_14masked(p)
-		default:
+		case left >= 14 && first:
+			gradientTileAVX512_14first(p)
+			return 14
+		case left >= 14:
 			gradientTileAVX512_14(p)
-		}
-		return tall
-	case left >= 8:
-		if masked {
-			gradientTileAVX512_8masked(p)
-		} else {
+			return 14
+		case left >= 8 && first:
+			gradientTileAVX512_8first(p)
+			return 8
+		case left >= 8:
 			gradientTileAVX512_8(p)
-		}
-		return 8
-	case left >= 4:
-		switch {
-		case active.Tier == AVX2 && masked:
-			gradientTileAVX2_4masked(p)
-		case active.Tier == AVX2:
-			gradientTileAVX2_4(p)
-		case masked:
-			gradientTileAVX512_4masked(p)
-		default:
+			return 8
+		case left >= 4 && first:
+			gradientTileAVX512_4first(p)
+			return 4
+		case left >= 4:
 			gradientTileAVX512_4(p)
-		}
-		return 4
-	case left >= 2:
-		switch {
-		case active.Tier == AVX2 && masked:
-			gradientTileAVX2_2masked(p)
-		case active.Tier == AVX2:
-			gradientTileAVX2_2(p)
-		case masked:
-			gradientTileAVX512_2masked(p)
-		default:
+			return 4
+		case left >= 2 && first:
+			gradientTileAVX512_2first(p)
+			return 2
+		case left >= 2:
 			gradientTileAVX512_2(p)
+			return 2
+		case first:
+			gradientTileAVX512_1first(p)
+		default:
+			gradientTileAVX512_1(p)
 		}
-		return 2
+		return 1
 	}
 	switch {
-	case active.Tier == AVX2 && masked:
-		gradientTileAVX2_1masked(p)
-	case active.Tier == AVX2:
-		gradientTileAVX2_1(p)
-	case masked:
-		gradientTileAVX512_1masked(p)
+	case left >= 6 && first:
+		gradientTileAVX2_6first(p)
+		return 6
+	case left >= 6:
+		gradientTileAVX2_6(p)
+		return 6
+	case left >= 4 && first:
+		gradientTileAVX2_4first(p)
+		return 4
+	case left >= 4:
+		gradientTileAVX2_4(p)
+		return 4
+	case left >= 2 && first:
+		gradientTileAVX2_2first(p)
+		return 2
+	case left >= 2:
+		gradientTileAVX2_2(p)
+		return 2
+	case first:
+		gradientTileAVX2_1first(p)
 	default:
-		gradientTileAVX512_1(p)
+		gradientTileAVX2_1(p)
 	}
 	return 1
 }

@@ -33,9 +33,15 @@ const (
 	argW, argWAt, argPanelBytes, argTapBytes = 48, 56, 64, 72
 	argBias, argBiasAt, argBiasStep          = 80, 88, 96
 	argY, argYAt, argYStride                 = 104, 112, 120
-	argCols, argAccumulate, argAhead         = 128, 136, 144
+	argCols, argAccumulate                   = 128, 136
+	argXAhead, argXAheadStep                 = 144, 152
+	argYAhead, argYAheadStep                 = 160, 168
+	argTapsLeft                              = 176
 
-	gradRows, gradX, gradXStride, gradDY, gradDYStride, gradDW, gradDWStride, gradCols = 0, 8, 16, 24, 32, 40, 48, 56
+	gradRows, gradX, gradXStride, gradDY, gradDYStride = 0, 8, 16, 24, 32
+	gradPacked, gradDW, gradDWStride, gradCols         = 40, 48, 56, 64
+	gradXAhead, gradXAheadStep                         = 72, 80
+	gradDYAhead, gradDYAheadStep                       = 88, 96
 )
 
 func at(base reg.Register, disp int) operand.Mem { return operand.Mem{Base: base, Disp: disp} }
@@ -186,7 +192,7 @@ func conv(s isa, mr int) {
 	args := Load(Param("a"), GP64())
 	acc := newTile(s, mr)
 	rows := newRowPointers(mr, field(args, argXStride))
-	ahead := GP64()
+	xAhead, yAhead := GP64(), GP64()
 
 	Label("panel")
 	cols := field(args, argCols)
@@ -213,18 +219,14 @@ func conv(s isa, mr int) {
 				VMOVAPS(acc[0][j], acc[i][j])
 			}
 		}
-		y := outputRows(args, mr)
-		for i := range mr {
-			for d := 0; d < width; d += 64 {
-				PREFETCHT0(y.row(i, d))
-			}
-		}
 	}
 	Label("start")
 	tap, taps := field(args, argTaps), field(args, argTapCount)
 	TESTQ(taps, taps)
 	JZ(operand.LabelRef("store"))
-	MOVQ(at(args, argAhead), ahead)
+	MOVQ(taps, at(args, argTapsLeft))
+	MOVQ(at(args, argXAhead), xAhead)
+	MOVQ(at(args, argYAhead), yAhead)
 	b := [vecs]reg.VecVirtual{}
 	for j := range b {
 		b[j] = s.vec()
@@ -259,9 +261,15 @@ func conv(s isa, mr int) {
 	Label("loop")
 	for u := range unroll {
 		step(u)
-		if u == 1 {
-			PREFETCHT0(at(ahead, 0))
-			ADDQ(operand.U32(64), ahead)
+		switch u {
+		case 0:
+			PREFETCHT0(at(xAhead, 0))
+			ADDQ(at(args, argXAheadStep), xAhead)
+		case 1:
+			PREFETCHT0(at(yAhead, 0))
+		case 2:
+			PREFETCHT0(at(yAhead, 64))
+			ADDQ(at(args, argYAheadStep), yAhead)
 		}
 	}
 	rows.advance(unroll * 4)
@@ -279,9 +287,10 @@ func conv(s isa, mr int) {
 	JNZ(operand.LabelRef("single"))
 	Label("next")
 	ADDQ(operand.U32(16), tap)
-	DECQ(taps)
+	DECQ(at(args, argTapsLeft))
 	JNZ(operand.LabelRef("tap"))
-	MOVQ(ahead, at(args, argAhead))
+	MOVQ(xAhead, at(args, argXAhead))
+	MOVQ(yAhead, at(args, argYAhead))
 
 	Label("store")
 	y := outputRows(args, mr)
@@ -312,21 +321,37 @@ func outputRows(args reg.Register, mr int) rowPointers {
 //
 //	dw[0..mr)[panel] += sum over rows t of x[t][0..mr) * dy[t][panel]
 //
-// masked is the variant for a panel of which cols columns are there.
-func gradient(s isa, mr int, masked bool) {
-	const unroll, distance = 4, 8
+// The first tile of a panel reads the strided rows of dy and stores them packed, zero where columns are missing; the
+// tiles after it read them packed, from L1. Meanwhile lines of the x and dy rows of the next block are prefetched.
+func gradient(s isa, mr int, first bool) {
+	const unroll = 4
 	name := fmt.Sprintf("gradientTile%s_%d", s.name, mr)
-	if masked {
-		name += "masked"
+	if first {
+		name += "first"
 	}
 	TEXT(name, NOSPLIT, "func(a *byte)")
 	args := Load(Param("a"), GP64())
 	rows := field(args, gradRows)
 	x, xs := field(args, gradX), field(args, gradXStride)
-	dy, dys := field(args, gradDY), field(args, gradDYStride)
-	xAhead, dyAhead := GP64(), GP64()
-	LEAQ(operand.Mem{Base: x, Index: xs, Scale: distance}, xAhead)
-	LEAQ(operand.Mem{Base: dy, Index: dys, Scale: distance}, dyAhead)
+	packed := field(args, gradPacked)
+	dy, dys := GP64(), GP64()
+	var mask columns
+	if first {
+		mask = columnMasks(s, field(args, gradCols))
+		MOVQ(at(args, gradDY), dy)
+		MOVQ(at(args, gradDYStride), dys)
+	}
+	xs3 := GP64()
+	LEAQ(operand.Mem{Base: xs, Index: xs, Scale: 2}, xs3)
+	dw, dws := field(args, gradDW), field(args, gradDWStride)
+	for range mr {
+		for d := 0; d < s.bytes(); d += 64 {
+			PREFETCHT0(at(dw, d))
+		}
+		ADDQ(dws, dw)
+	}
+	xRows := rowPointers{bases: []reg.GPVirtual{x}, stride: xs, stride3: xs3}
+	xAhead, dyAhead := field(args, gradXAhead), field(args, gradDYAhead)
 	acc := newTile(s, mr)
 	for i := range acc {
 		for j := range acc[i] {
@@ -337,63 +362,60 @@ func gradient(s isa, mr int, masked bool) {
 	for j := range b {
 		b[j] = s.vec()
 	}
-	var mask columns
-	if masked {
-		mask = columnMasks(s, field(args, gradCols))
-	}
-	step := func() {
+	step := func(u int) {
 		for j := range b {
-			if masked {
+			if first {
 				mask.load(j, at(dy, j*s.lanes*4), b[j])
+				VMOVUPS(b[j], at(packed, u*s.bytes()+j*s.lanes*4))
 			} else {
-				VMOVUPS(at(dy, j*s.lanes*4), b[j])
+				VMOVUPS(at(packed, u*s.bytes()+j*s.lanes*4), b[j])
 			}
 		}
 		for i := range mr {
 			v := s.vec()
-			VBROADCASTSS(at(x, i*4), v)
+			VBROADCASTSS(xRows.row(u, i*4), v)
 			for j := range b {
 				VFMADD231PS(v, b[j], acc[i][j])
 			}
-			switch {
-			case i == 0:
-				PREFETCHT0(at(xAhead, 0))
-			case i*4 == mr/4*4 && mr > 1:
-				PREFETCHT0(at(dyAhead, 0))
-			case i*4 == mr/2*4 && s.lanes == 16:
-				PREFETCHT0(at(dyAhead, 64))
-			}
 		}
-		ADDQ(xs, x)
-		ADDQ(dys, dy)
-		ADDQ(xs, xAhead)
-		ADDQ(dys, dyAhead)
+		if first {
+			ADDQ(dys, dy)
+		}
 	}
 	SUBQ(operand.U32(unroll), rows)
 	JL(operand.LabelRef("tail"))
 	Label("loop")
-	for range unroll {
-		step()
+	for u := range unroll {
+		step(u)
 	}
+	PREFETCHT1(at(xAhead, 0))
+	PREFETCHT1(at(xAhead, 64))
+	PREFETCHT1(at(dyAhead, 0))
+	PREFETCHT1(at(dyAhead, 64))
+	ADDQ(at(args, gradXAheadStep), xAhead)
+	ADDQ(at(args, gradDYAheadStep), dyAhead)
+	LEAQ(operand.Mem{Base: x, Index: xs, Scale: 4}, x)
+	ADDQ(operand.U32(unroll*s.bytes()), packed)
 	SUBQ(operand.U32(unroll), rows)
 	JGE(operand.LabelRef("loop"))
 	Label("tail")
 	ADDQ(operand.U32(unroll), rows)
 	JZ(operand.LabelRef("store"))
 	Label("single")
-	step()
+	step(0)
+	ADDQ(xs, x)
+	ADDQ(operand.U32(s.bytes()), packed)
 	DECQ(rows)
 	JNZ(operand.LabelRef("single"))
 	Label("store")
-	dw, dws := field(args, gradDW), field(args, gradDWStride)
+	MOVQ(xAhead, at(args, gradXAhead))
+	MOVQ(dyAhead, at(args, gradDYAhead))
+	mask = columnMasks(s, field(args, gradCols))
+	MOVQ(at(args, gradDW), dw)
+	MOVQ(at(args, gradDWStride), dws)
 	for i := range acc {
 		for j := range acc[i] {
 			dst := at(dw, j*s.lanes*4)
-			if !masked {
-				VADDPS(dst, acc[i][j], acc[i][j])
-				VMOVUPS(acc[i][j], dst)
-				continue
-			}
 			mask.load(j, dst, b[j])
 			VADDPS(b[j], acc[i][j], acc[i][j])
 			mask.store(j, acc[i][j], dst)
@@ -406,19 +428,15 @@ func gradient(s isa, mr int, masked bool) {
 
 func main() {
 	ConstraintExpr("!noasm")
-	for _, mr := range []int{14, 8, 4, 2, 1} {
-		conv(avx512, mr)
-	}
-	for _, mr := range []int{6, 4, 2, 1} {
-		conv(avx2, mr)
-	}
-	for _, mr := range []int{14, 8, 4, 2, 1} {
-		gradient(avx512, mr, false)
-		gradient(avx512, mr, true)
-	}
-	for _, mr := range []int{6, 4, 2, 1} {
-		gradient(avx2, mr, false)
-		gradient(avx2, mr, true)
+	for _, tier := range []struct {
+		isa
+		heights []int
+	}{{avx512, []int{14, 8, 4, 2, 1}}, {avx2, []int{6, 4, 2, 1}}} {
+		for _, mr := range tier.heights {
+			conv(tier.isa, mr)
+			gradient(tier.isa, mr, true)
+			gradient(tier.isa, mr, false)
+		}
 	}
 	Generate()
 }
