@@ -3577,14 +3577,15 @@ loop4:
 	VMULPS       Z19, Z20, Z19
 	VMOVUPS      (DI)(CX*4), Z20
 	VMULPS       Z17, Z20, Z20
-	VMULPS       Z19, Z20, Z20
 	VMULPS       Z14, Z15, Z15
+	VMULPS       Z19, Z15, Z15
 	VMULPS       Z19, Z15, Z15
 	VMULPS       Z15, Z20, Z15
 	VMOVUPS      Z15, (BX)(CX*4)
-	VMULPS       Z18, Z20, Z15
+	VMULPS       Z19, Z18, Z15
 	VMULPS       Z17, Z16, Z16
 	VMULPS       Z16, Z15, Z15
+	VMULPS       Z15, Z20, Z15
 	VMOVUPS      Z15, (R8)(CX*4)
 	ADDQ         $+16, CX
 	CMPQ         CX, R10
@@ -3632,14 +3633,15 @@ tail2:
 	VMULPS       Z19, Z20, Z19
 	VMOVUPS.Z    (DI)(CX*4), K1, Z20
 	VMULPS       Z17, Z20, Z20
-	VMULPS       Z19, Z20, Z20
 	VMULPS       Z14, Z15, Z15
+	VMULPS       Z19, Z15, Z15
 	VMULPS       Z19, Z15, Z15
 	VMULPS       Z15, Z20, Z15
 	VMOVUPS      Z15, K1, (BX)(CX*4)
-	VMULPS       Z18, Z20, Z15
+	VMULPS       Z19, Z18, Z15
 	VMULPS       Z17, Z16, Z16
 	VMULPS       Z16, Z15, Z15
+	VMULPS       Z15, Z20, Z15
 	VMOVUPS      Z15, K1, (R8)(CX*4)
 
 done3:
@@ -3747,14 +3749,15 @@ loop4:
 	VMULPS       Y4, Y5, Y4
 	VMOVUPS      (SI)(R9*4), Y5
 	VMULPS       Y0, Y5, Y5
-	VMULPS       Y4, Y5, Y5
 	VMULPS       elementwise40800000<>+0(SB), Y2, Y2
+	VMULPS       Y4, Y2, Y2
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y2, Y5, Y2
 	VMOVUPS      Y2, (DX)(R9*4)
-	VMULPS       Y3, Y5, Y2
+	VMULPS       Y4, Y3, Y2
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y0, Y2, Y0
+	VMULPS       Y0, Y5, Y0
 	VMOVUPS      Y0, (DI)(R9*4)
 	ADDQ         $+8, R9
 	CMPQ         R9, R11
@@ -3813,14 +3816,15 @@ tail2:
 	VMULPS       Y5, Y6, Y5
 	VMASKMOVPS   (SI)(R9*4), Y0, Y6
 	VMULPS       Y1, Y6, Y6
-	VMULPS       Y5, Y6, Y6
 	VMULPS       elementwise40800000<>+0(SB), Y3, Y3
+	VMULPS       Y5, Y3, Y3
 	VMULPS       Y5, Y3, Y3
 	VMULPS       Y3, Y6, Y3
 	VMASKMOVPS   Y3, Y0, (DX)(R9*4)
-	VMULPS       Y4, Y6, Y3
+	VMULPS       Y5, Y4, Y3
 	VMULPS       Y1, Y2, Y1
 	VMULPS       Y1, Y3, Y1
+	VMULPS       Y1, Y6, Y1
 	VMASKMOVPS   Y1, Y0, (DI)(R9*4)
 
 done3:

@@ -9,16 +9,21 @@ var (
 
 // expm1Parts splits exp(x) for the generic tier: exp(x) = (1+p)*s and exp(x)-1 = p*s + (s-1), with s a power of two and
 // p = exp(r)-1, |r| <= ln(2)/2. In float64 neither the reduction nor the scale needs care, and the Taylor series up to
-// r^8/8! leaves a relative error below 1e-9. x is limited to a range beyond which float32 knows only 0 and Inf; NaN stays.
+// r^8/8! leaves a relative error below 1e-9. |x| is limited to 600, where float32 knows only 0 and Inf; NaN stays.
 func expm1Parts(x float64) (p, s float64) {
-	x = max(-1000*math.Ln2, min(1000*math.Ln2, x))
-	n := math.RoundToEven(x * math.Log2E)
-	r := x - n*math.Ln2
-	p = r * (1 + r*(1./2+r*(1./6+r*(1./24+r*(1./120+r*(1./720+r*(1./5040+r*(1./40320))))))))
-	if n != n {
-		return n, 1
+	const limit = 600
+	const magic = 3 << 51 // leaves the nearest whole number in the low bits of a sum
+	switch {
+	case x > limit:
+		x = limit
+	case x < -limit:
+		x = -limit
 	}
-	return p, math.Float64frombits(uint64(int64(n)+1023) << 52)
+	t := x*math.Log2E + magic
+	r := x - (t-magic)*math.Ln2
+	r2 := r * r
+	p = r + r2*((1./2+r*(1./6))+r2*((1./24+r*(1./120))+r2*((1./720+r*(1./5040))+r2*(1./40320))))
+	return p, math.Float64frombits((math.Float64bits(t) + 1023) << 52)
 }
 
 // Exp writes exp(x) to y, within 2 units in the last place; results above the range of float32 are +Inf, those below are

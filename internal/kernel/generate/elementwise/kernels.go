@@ -108,10 +108,9 @@ var kernels = []*kernel{
 			sigmoid := p.mul(q, g.u1)
 			h := p.mul(q, g.v1) // 1/(1+u)
 			d := p.mul(p.load(dy), sigmoid)
-			dh := p.mul(d, h)
-			uh := p.mul(p.mul(g.u, p.float(4)), h)
-			p.store(da, p.mul(dh, uh))                              // dy sigmoid 4u/(1+u)^2
-			p.store(db, p.mul(p.mul(dh, g.w), p.mul(g.v, sigmoid))) // dy sigmoid tanh (1-sigmoid)
+			slope := p.mul(p.mul(p.mul(g.u, p.float(4)), h), h)              // of tanh: 4u/(1+u)^2
+			p.store(da, p.mul(d, slope))                                     // the factors of d are at most 1: no
+			p.store(db, p.mul(d, p.mul(p.mul(g.w, h), p.mul(g.v, sigmoid)))) // product of a small d loses digits
 		})
 	}},
 	{"adam", "(w, g, m, v []float32, beta1, gain1, beta2, gain2, correction1, correction2, epsilon, rate, decay float32)", func(p *program) {
