@@ -16,11 +16,11 @@ const module = "github.com/vqaudio/vqaudio"
 // rows are the packages of the house from the ground up. A package may import, in its tests too, what stands in lower
 // rows only.
 var rows = [][]string{
+	{"nn/gradcheck"},
 	{"internal/kernel/reference"},
 	{"internal/kernel"},
 	{"internal/kernel/peak", "internal/parallel"},
 	{"tensor"},
-	{"nn/gradcheck"},
 	{"nn"},
 	{"dilated"},
 	{"internal/bench"},

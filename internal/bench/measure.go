@@ -17,6 +17,8 @@ const (
 	maxRounds = 400
 )
 
+var now = time.Now // replaced by a test
+
 // Observer is told how Measure gets on. Either function may be nil.
 type Observer struct {
 	Started  func(i int, b Benchmark, left time.Duration) // benchmark i begins; left is the time until all are done
@@ -30,9 +32,9 @@ func Measure(ctx context.Context, benchmarks []Benchmark, threads int, limit tim
 	before := parallel.Threads()
 	parallel.SetThreads(threads)
 	defer parallel.SetThreads(before)
-	deadline := time.Now().Add(limit)
+	deadline := now().Add(limit)
 	for i, b := range benchmarks {
-		left := time.Until(deadline)
+		left := deadline.Sub(now())
 		if left <= 0 || ctx.Err() != nil {
 			return results, benchmarks[i:]
 		}
@@ -61,7 +63,7 @@ type contender struct {
 
 // run times one batch, and returns the rate.
 func (c *contender) run() float64 {
-	start := time.Now()
+	start := now()
 	for range c.batch {
 		if c.threads > 1 {
 			parallel.Run(c.items, c.Task)
@@ -71,12 +73,12 @@ func (c *contender) run() float64 {
 			c.Task.Run(i)
 		}
 	}
-	return c.work * float64(c.batch) / time.Since(start).Seconds()
+	return c.work * float64(c.batch) / now().Sub(start).Seconds()
 }
 
 // measure measures b in about the given time, at least once; it reports false if ctx was cancelled before that.
 func measure(ctx context.Context, b Benchmark, threads int, limit time.Duration) (Result, bool) {
-	start := time.Now()
+	start := now()
 	runtime.GC() // what it frees holds the operands of this benchmark, and it does not run later
 	var all []*contender
 	add := func(m maker, threads int) *contender {
@@ -107,7 +109,7 @@ func measure(ctx context.Context, b Benchmark, threads int, limit time.Duration)
 	}
 
 	rounds := 0
-	for begin := time.Now(); rounds < maxRounds; {
+	for begin := now(); rounds < maxRounds; {
 		for i := range all {
 			if rounds%2 == 1 { // to and fro, so that each follows on the other as often
 				i = len(all) - 1 - i
@@ -116,8 +118,8 @@ func measure(ctx context.Context, b Benchmark, threads int, limit time.Duration)
 		}
 		rounds++
 		// Stop at the round whose end is nearest to the limit.
-		round := time.Since(begin) / time.Duration(rounds)
-		if ctx.Err() != nil || time.Since(start)+round/2 > limit {
+		round := now().Sub(begin) / time.Duration(rounds)
+		if ctx.Err() != nil || now().Sub(start)+round/2 > limit {
 			break
 		}
 	}
