@@ -98,6 +98,15 @@ func (a *Arena) Int32s(n int) []int32 {
 	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(f))), n)
 }
 
+// Float64s returns n float64 with undefined contents: partial sums.
+func (a *Arena) Float64s(n int) []float64 {
+	if n < 0 || n > math.MaxInt/8 {
+		panic(fmt.Sprintf("tensor.Arena: a buffer of %d elements", n))
+	}
+	f := a.Floats(2 * n)
+	return unsafe.Slice((*float64)(unsafe.Pointer(unsafe.SliceData(f))), n)
+}
+
 // Mark returns the present position, for Release.
 func (a *Arena) Mark() Mark { return a.at }
 
@@ -151,9 +160,9 @@ func (a *Arena) grow(n int) {
 	a.slabs = append(a.slabs, slab)
 }
 
-// poison fills s with a pattern that is NaN as float32 and as bfloat16.
+// poison fills s with a pattern that is NaN as float64, as float32 and as bfloat16.
 func poison(s []float32) {
-	nan := math.Float32frombits(0x7fc07fc0)
+	nan := math.Float32frombits(0x7ff87ff8)
 	for i := range s {
 		s[i] = nan
 	}

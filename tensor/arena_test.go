@@ -26,7 +26,7 @@ func TestArenaBuffersAreAlignedAndApart(t *testing.T) {
 			n := r.IntN(1 << r.IntN(15))
 			var b buffer
 			var length, capacity int
-			switch r.IntN(6) {
+			switch r.IntN(7) {
 			case 0:
 				f := a.Floats(n)
 				b.from, b.to = address(f)
@@ -52,10 +52,14 @@ func TestArenaBuffersAreAlignedAndApart(t *testing.T) {
 					x.Data[i] = 7
 				}
 			case 4:
+				f := a.Float64s(n)
+				b.from, b.to = address(f)
+				length, capacity = len(f), cap(f)
+			case 5:
 				marks = append(marks, a.Mark())
 				counts = append(counts, len(live))
 				continue
-			case 5:
+			case 6:
 				if len(marks) > 0 {
 					last := len(marks) - 1
 					a.Release(marks[last])
@@ -117,8 +121,9 @@ func TestArenaShapes(t *testing.T) {
 	}
 	wantPanic(t, "LikeRows of a scalar", func() { a.LikeRows(New(), 2) })
 	wantPanic(t, "LikeRows of -1", func() { a.LikeRows(x, -1) }, "[2 3 -1]")
-	for _, n := range []int{-1, -2, math.MinInt, math.MaxInt} {
+	for _, n := range []int{-1, -2, math.MinInt, math.MinInt / 2, math.MaxInt} {
 		wantPanic(t, "Floats", func() { a.Floats(n) })
+		wantPanic(t, "Float64s", func() { a.Float64s(n) })
 		wantPanic(t, "Uint16s", func() { a.Uint16s(n) })
 		wantPanic(t, "Int32s", func() { a.Int32s(n) })
 	}
@@ -164,6 +169,11 @@ func TestArenaPoison(t *testing.T) {
 	}
 	if !allNaN(a.Floats(1 << 16)) {
 		t.Error("memory after Reset is not poisoned")
+	}
+	for _, f := range a.Float64s(8) {
+		if f == f {
+			t.Errorf("poison as float64 is %v", f)
+		}
 	}
 	for _, u := range a.Uint16s(8) {
 		if f := math.Float32frombits(uint32(u) << 16); f == f {
