@@ -448,7 +448,7 @@ func (s isa) quantise() {
 }
 
 func main() {
-	if err := os.WriteFile("../matvec_arm64.s", neon(), 0o666); err != nil {
+	if err := os.WriteFile("../matvec_arm64.s", neonText(), 0o666); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

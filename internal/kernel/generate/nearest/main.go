@@ -189,7 +189,7 @@ func asX(v reg.VecVirtual) reg.VecVirtual { return v.AsX().(reg.VecVirtual) }
 func asY(v reg.VecVirtual) reg.VecVirtual { return v.AsY().(reg.VecVirtual) }
 
 func main() {
-	if err := os.WriteFile("../nearest_arm64.s", neon(), 0o666); err != nil {
+	if err := os.WriteFile("../nearest_arm64.s", neonText(), 0o666); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
