@@ -341,7 +341,3 @@ func gradientTile(a *gradientArgs, left int, first bool) int {
 	}
 	return 1
 }
-
-func convForwardBF16(c *ConvBF16) { convForwardBF16Generic(c) }
-
-func convWeightGradientBF16(g *ConvGradientBF16) { convWeightGradientBF16Generic(g) }

@@ -47,7 +47,7 @@ func packBF16(dst []uint16, w []float32, taps, in, out, tapStride, kStride, nStr
 		clear(dst)
 	}
 	for n := range out {
-		for tap := range taps {
+		for tap := 0; tap < taps && in > 0; tap++ {
 			panel := dst[(n/bf16Panel*taps+tap)*depth*bf16Panel+n%bf16Panel*2:]
 			src := w[tap*tapStride+n*nStride:]
 			for k := range in {

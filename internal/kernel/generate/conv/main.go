@@ -1,9 +1,9 @@
-// Command conv writes the float32 convolution tiles of package kernel and their weight-gradient twins for AVX-512 and
-// AVX2+FMA.
+// Command conv writes the convolution tiles of package kernel for amd64: by default the float32 tiles and their
+// weight-gradient twins, with -bf16 the tiles of mixed precision.
 package main
 
 import (
-	"fmt"
+	"flag"
 
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
@@ -111,7 +111,7 @@ func maskTable() operand.Mem {
 	return table
 }
 
-func (m columns) load(j int, src operand.Mem, dst reg.VecVirtual) {
+func (m columns) load(j int, src operand.Mem, dst reg.Register) {
 	if m.s.lanes == 16 {
 		VMOVUPS_Z(src, m.k[j], dst)
 	} else {
@@ -119,7 +119,7 @@ func (m columns) load(j int, src operand.Mem, dst reg.VecVirtual) {
 	}
 }
 
-func (m columns) store(j int, src reg.VecVirtual, dst operand.Mem) {
+func (m columns) store(j int, src reg.Register, dst operand.Mem) {
 	if m.s.lanes == 16 {
 		VMOVUPS(src, m.k[j], dst)
 	} else {
@@ -168,8 +168,8 @@ func (p rowPointers) advance(bytes int) {
 	}
 }
 
-func newTile(s isa, mr int) [][vecs]reg.VecVirtual {
-	acc := make([][vecs]reg.VecVirtual, mr)
+func newTile(s isa, mr int) [][vecs]reg.Register {
+	acc := make([][vecs]reg.Register, mr)
 	for i := range acc {
 		for j := range acc[i] {
 			acc[i][j] = s.vec()
@@ -178,264 +178,37 @@ func newTile(s isa, mr int) [][vecs]reg.VecVirtual {
 	return acc
 }
 
-// conv writes a tile of mr output rows, all panels of columns:
-//
-//	for panel: y[0..mr)[panel] = (bias | y) + sum over taps, k of x[row + tap][k] * w[panel][tap][k]
-//
-// The accumulators stay in registers for the whole sum of a panel; each step of k loads one row of the panel and
-// broadcasts one float of each x row. Meanwhile lines of the x and y rows of the next tile are prefetched.
-func conv(s isa, mr int) {
-	const unroll = 4
-	width := s.bytes()
-	name := fmt.Sprintf("convTile%s_%d", s.name, mr)
-	TEXT(name, NOSPLIT, "func(a *byte)")
-	args := Load(Param("a"), GP64())
-	acc := newTile(s, mr)
-	rows := newRowPointers(mr, field(args, argXStride))
-	xAhead, yAhead := GP64(), GP64()
-
-	Label("panel")
-	cols := field(args, argCols)
-	mask := columnMasks(s, cols)
-	{
-		y := outputRows(args, mr)
-		flag := field(args, argAccumulate)
-		TESTQ(flag, flag)
-		JZ(operand.LabelRef("bias"))
-		for i := range acc {
-			for j := range acc[i] {
-				mask.load(j, y.row(i, j*s.lanes*4), acc[i][j])
-			}
-		}
-		JMP(operand.LabelRef("start"))
-	}
-	Label("bias")
-	{
-		bias := field(args, argBias)
-		ADDQ(at(args, argBiasAt), bias)
-		for j := range vecs {
-			mask.load(j, at(bias, j*s.lanes*4), acc[0][j])
-			for i := 1; i < mr; i++ {
-				VMOVAPS(acc[0][j], acc[i][j])
-			}
-		}
-	}
-	Label("start")
-	tap, taps := field(args, argTaps), field(args, argTapCount)
-	TESTQ(taps, taps)
-	JZ(operand.LabelRef("store"))
-	MOVQ(taps, at(args, argTapsLeft))
-	MOVQ(at(args, argXAhead), xAhead)
-	MOVQ(at(args, argYAhead), yAhead)
-	b := [vecs]reg.VecVirtual{}
-	for j := range b {
-		b[j] = s.vec()
-	}
-	w := GP64()
-	step := func(u int) {
-		for j := range b {
-			VMOVUPS(at(w, u*width+j*s.lanes*4), b[j])
-		}
-		for i := range mr {
-			x := s.vec()
-			VBROADCASTSS(rows.row(i, u*4), x)
-			for j := range b {
-				VFMADD231PS(x, b[j], acc[i][j])
-			}
-		}
-	}
-	k := GP64()
-	Label("tap")
-	MOVQ(at(tap, 0), k) // x offset in floats
-	MOVQ(at(args, argX), rows.bases[0])
-	ADDQ(at(args, argXAt), rows.bases[0])
-	LEAQ(operand.Mem{Base: rows.bases[0], Index: k, Scale: 4}, rows.bases[0])
-	rows.spread()
-	MOVQ(at(tap, 8), w)
-	IMULQ(at(args, argTapBytes), w)
-	ADDQ(at(args, argW), w)
-	ADDQ(at(args, argWAt), w)
-	MOVQ(at(args, argIn), k)
-	SUBQ(operand.U32(unroll), k)
-	JL(operand.LabelRef("tail"))
-	Label("loop")
-	for u := range unroll {
-		step(u)
-		switch u {
-		case 0:
-			PREFETCHT0(at(xAhead, 0))
-			ADDQ(at(args, argXAheadStep), xAhead)
-		case 1:
-			PREFETCHT0(at(yAhead, 0))
-		case 2:
-			PREFETCHT0(at(yAhead, 64))
-			ADDQ(at(args, argYAheadStep), yAhead)
-		}
-	}
-	rows.advance(unroll * 4)
-	ADDQ(operand.U32(unroll*width), w)
-	SUBQ(operand.U32(unroll), k)
-	JGE(operand.LabelRef("loop"))
-	Label("tail")
-	ADDQ(operand.U32(unroll), k)
-	JZ(operand.LabelRef("next"))
-	Label("single")
-	step(0)
-	rows.advance(4)
-	ADDQ(operand.U32(width), w)
-	DECQ(k)
-	JNZ(operand.LabelRef("single"))
-	Label("next")
-	ADDQ(operand.U32(16), tap)
-	DECQ(at(args, argTapsLeft))
-	JNZ(operand.LabelRef("tap"))
-	MOVQ(xAhead, at(args, argXAhead))
-	MOVQ(yAhead, at(args, argYAhead))
-
-	Label("store")
-	y := outputRows(args, mr)
-	for i := range acc {
-		for j := range acc[i] {
-			mask.store(j, acc[i][j], y.row(i, j*s.lanes*4))
-		}
-	}
-	ADDQ(operand.U32(width), at(args, argYAt))
-	biasStep, panel := field(args, argBiasStep), field(args, argPanelBytes)
-	ADDQ(biasStep, at(args, argBiasAt))
-	ADDQ(panel, at(args, argWAt))
-	SUBQ(operand.U32(width/4), at(args, argCols))
-	JG(operand.LabelRef("panel"))
-	VZEROUPPER()
-	RET()
-}
-
-func outputRows(args reg.Register, mr int) rowPointers {
-	p := newRowPointers(mr, field(args, argYStride))
-	MOVQ(at(args, argY), p.bases[0])
-	ADDQ(at(args, argYAt), p.bases[0])
-	p.spread()
-	return p
-}
-
-// gradient writes a tile of mr input channels by one panel of output channels:
-//
-//	dw[0..mr)[panel] += sum over rows t of x[t][0..mr) * dy[t][panel]
-//
-// The first tile of a panel reads the strided rows of dy and stores them packed, zero where columns are missing; the
-// tiles after it read them packed, from L1. Meanwhile lines of the x and dy rows of the next block are prefetched.
-func gradient(s isa, mr int, first bool) {
-	const unroll = 4
-	name := fmt.Sprintf("gradientTile%s_%d", s.name, mr)
-	if first {
-		name += "first"
-	}
-	TEXT(name, NOSPLIT, "func(a *byte)")
-	args := Load(Param("a"), GP64())
-	rows := field(args, gradRows)
-	x, xs := field(args, gradX), field(args, gradXStride)
-	packed := field(args, gradPacked)
-	dy, dys := GP64(), GP64()
-	var mask columns
-	if first {
-		mask = columnMasks(s, field(args, gradCols))
-		MOVQ(at(args, gradDY), dy)
-		MOVQ(at(args, gradDYStride), dys)
-	}
-	xs3 := GP64()
-	LEAQ(operand.Mem{Base: xs, Index: xs, Scale: 2}, xs3)
-	dw, dws := field(args, gradDW), field(args, gradDWStride)
-	for range mr {
-		for d := 0; d < s.bytes(); d += 64 {
-			PREFETCHT0(at(dw, d))
-		}
-		ADDQ(dws, dw)
-	}
-	xRows := rowPointers{bases: []reg.GPVirtual{x}, stride: xs, stride3: xs3}
-	xAhead, dyAhead := field(args, gradXAhead), field(args, gradDYAhead)
-	acc := newTile(s, mr)
-	for i := range acc {
-		for j := range acc[i] {
-			VXORPS(acc[i][j], acc[i][j], acc[i][j])
-		}
-	}
-	b := [vecs]reg.VecVirtual{}
-	for j := range b {
-		b[j] = s.vec()
-	}
-	step := func(u int) {
-		for j := range b {
-			if first {
-				mask.load(j, at(dy, j*s.lanes*4), b[j])
-				VMOVUPS(b[j], at(packed, u*s.bytes()+j*s.lanes*4))
-			} else {
-				VMOVUPS(at(packed, u*s.bytes()+j*s.lanes*4), b[j])
-			}
-		}
-		for i := range mr {
-			v := s.vec()
-			VBROADCASTSS(xRows.row(u, i*4), v)
-			for j := range b {
-				VFMADD231PS(v, b[j], acc[i][j])
-			}
-		}
-		if first {
-			ADDQ(dys, dy)
-		}
-	}
-	SUBQ(operand.U32(unroll), rows)
-	JL(operand.LabelRef("tail"))
-	Label("loop")
-	for u := range unroll {
-		step(u)
-	}
-	PREFETCHT1(at(xAhead, 0))
-	PREFETCHT1(at(xAhead, 64))
-	PREFETCHT1(at(dyAhead, 0))
-	PREFETCHT1(at(dyAhead, 64))
-	ADDQ(at(args, gradXAheadStep), xAhead)
-	ADDQ(at(args, gradDYAheadStep), dyAhead)
-	LEAQ(operand.Mem{Base: x, Index: xs, Scale: 4}, x)
-	ADDQ(operand.U32(unroll*s.bytes()), packed)
-	SUBQ(operand.U32(unroll), rows)
-	JGE(operand.LabelRef("loop"))
-	Label("tail")
-	ADDQ(operand.U32(unroll), rows)
-	JZ(operand.LabelRef("store"))
-	Label("single")
-	step(0)
-	ADDQ(xs, x)
-	ADDQ(operand.U32(s.bytes()), packed)
-	DECQ(rows)
-	JNZ(operand.LabelRef("single"))
-	Label("store")
-	MOVQ(xAhead, at(args, gradXAhead))
-	MOVQ(dyAhead, at(args, gradDYAhead))
-	mask = columnMasks(s, field(args, gradCols))
-	MOVQ(at(args, gradDW), dw)
-	MOVQ(at(args, gradDWStride), dws)
-	for i := range acc {
-		for j := range acc[i] {
-			dst := at(dw, j*s.lanes*4)
-			mask.load(j, dst, b[j])
-			VADDPS(b[j], acc[i][j], acc[i][j])
-			mask.store(j, acc[i][j], dst)
-		}
-		ADDQ(dws, dw)
-	}
-	VZEROUPPER()
-	RET()
-}
-
 func main() {
+	bf16 := flag.Bool("bf16", false, "the tiles of mixed precision")
+	flag.Parse()
 	ConstraintExpr("!noasm")
-	for _, tier := range []struct {
-		isa
-		heights []int
-	}{{avx512, []int{14, 8, 4, 2, 1}}, {avx2, []int{6, 4, 2, 1}}} {
-		for _, mr := range tier.heights {
-			conv(tier.isa, mr)
-			gradient(tier.isa, mr, true)
-			gradient(tier.isa, mr, false)
+	if *bf16 {
+		for _, mr := range []int{14, 8, 4, 2, 1} {
+			conv(avx512, mr, dotBF16)
+		}
+		for _, mr := range []int{12, 4, 1} {
+			conv(avx512, mr, expandBF16)
+		}
+		for _, mr := range []int{4, 1} {
+			conv(avx2, mr, expandBF16)
+		}
+		for _, rows := range []int{2, 1} {
+			for _, cols := range []int{2, 1} {
+				amx(rows, cols)
+			}
+		}
+		pairRows()
+		transposePairs()
+	} else {
+		for _, tier := range []struct {
+			isa
+			heights []int
+		}{{avx512, []int{14, 8, 4, 2, 1}}, {avx2, []int{6, 4, 2, 1}}} {
+			for _, mr := range tier.heights {
+				conv(tier.isa, mr, float32s)
+				gradient(tier.isa, mr, true)
+				gradient(tier.isa, mr, false)
+			}
 		}
 	}
 	Generate()
