@@ -22,8 +22,12 @@ func main() {
 	}
 	text, err := writeX86(kernels)
 	write("amd64.s", text, err)
-	text, err = writeGo(kernels, "!noasm", "AVX512", "AVX2")
+	text, err = writeGo(kernels, "!noasm", avx512, avx2)
 	write("amd64.go", text, err)
-	text, err = writeGo(kernels, "noasm || !amd64")
+	text, err = writeNEON(kernels)
+	write("arm64.s", text, err)
+	text, err = writeGo(kernels, "!noasm", neon)
+	write("arm64.go", text, err)
+	text, err = writeGo(kernels, "noasm || (!amd64 && !arm64)")
 	write("other.go", text, err)
 }

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"math"
+	"slices"
 )
 
 // op is an operation on vectors of 32-bit lanes. A node names one result of it.
@@ -129,7 +130,35 @@ func newProgram(k *kernel, t tier) *program {
 	}
 	p.result = f.Results != nil
 	k.build(p)
+	p.prune()
 	return p
+}
+
+// prune removes the nodes that nothing uses.
+func (p *program) prune() {
+	used := map[*node]bool{}
+	for i := len(p.blocks) - 1; i >= 0; i-- {
+		b := p.blocks[i]
+		mark := func(n *node) {
+			for _, a := range n.args {
+				used[a] = true
+			}
+		}
+		for _, n := range b.reduced {
+			mark(n)
+		}
+		var kept []*node
+		for j := len(b.nodes) - 1; j >= 0; j-- {
+			n := b.nodes[j]
+			if used[n] || n.op == opStore || n.op == opKeep || n.op == opReturn {
+				mark(n)
+				kept = append(kept, n)
+			}
+		}
+		slices.Reverse(kept)
+		b.nodes = kept
+	}
+	p.hoisted = slices.DeleteFunc(p.hoisted, func(n *node) bool { return !used[n] })
 }
 
 func typeName(e ast.Expr) string {
