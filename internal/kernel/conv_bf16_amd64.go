@@ -71,6 +71,7 @@ type amxArgs struct {
 	yAt            int // advanced by yStep
 	yStride, yStep int
 	accumulate     int
+	burst          int // rows of the next tile's y to prefetch at once
 }
 
 // tileConfig is the memory operand of LDTILECFG: rows and bytes in a row of each tile register.
@@ -146,6 +147,7 @@ func convForwardAMX(c *ConvBF16) {
 				a.tiles = (rows - t) / height
 				a.xAt, a.yAt = (c.XBase+(t0+t)*c.XStride)*2, (c.YBase+(t0+t)*c.YStride+n)*4
 				a.xStep, a.yStep = height*a.xStride, height*a.yStride
+				a.burst = max(0, height-4*a.tapCount*a.steps)
 				t += a.tiles * height
 				config := newTileConfig(height, cols)
 				a.config = unsafe.Pointer(&config)

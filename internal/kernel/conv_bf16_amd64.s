@@ -4798,6 +4798,7 @@ store:
 	RET
 
 // func convTileAMX_2x2(a *byte)
+// Requires: MMX+
 TEXT ·convTileAMX_2x2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -4900,6 +4901,20 @@ bias:
 	BYTE $0x40
 
 start:
+	MOVQ 104(AX), R13
+	ADDQ 112(AX), R13
+	ADDQ 128(AX), R13
+	MOVQ 144(AX), CX
+
+burst:
+	DECQ       CX
+	JL         fetched
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R9, R13
+	JMP        burst
+
+fetched:
 	MOVQ  48(AX), R11
 	MOVQ  56(AX), R12
 	TESTQ R12, R12
@@ -4930,13 +4945,25 @@ step:
 	BYTE $0x00
 
 	// TILELOADD tile 7, [r7+r10+64]
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0x7c
-	BYTE $0x17
-	BYTE $0x40
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0x7c
+	BYTE       $0x17
+	BYTE       $0x40
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R9, R13
 
 	// TILELOADD tile 4, [r2+r8+0]
 	BYTE $0xc4
@@ -5050,6 +5077,7 @@ store:
 	RET
 
 // func convTileAMX_2x1(a *byte)
+// Requires: MMX+
 TEXT ·convTileAMX_2x1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -5116,6 +5144,19 @@ bias:
 	BYTE $0x00
 
 start:
+	MOVQ 104(AX), R13
+	ADDQ 112(AX), R13
+	ADDQ 128(AX), R13
+	MOVQ 144(AX), CX
+
+burst:
+	DECQ       CX
+	JL         fetched
+	PREFETCHT0 (R13)
+	ADDQ       R9, R13
+	JMP        burst
+
+fetched:
 	MOVQ  48(AX), R11
 	MOVQ  56(AX), R12
 	TESTQ R12, R12
@@ -5137,13 +5178,21 @@ tap:
 
 step:
 	// TILELOADD tile 6, [r7+r10+0]
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0x74
-	BYTE $0x17
-	BYTE $0x00
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0x74
+	BYTE       $0x17
+	BYTE       $0x00
+	PREFETCHT0 (R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	ADDQ       R9, R13
 
 	// TILELOADD tile 4, [r2+r8+0]
 	BYTE $0xc4
@@ -5225,6 +5274,7 @@ store:
 	RET
 
 // func convTileAMX_1x2(a *byte)
+// Requires: MMX+
 TEXT ·convTileAMX_1x2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -5288,6 +5338,20 @@ bias:
 	BYTE $0x40
 
 start:
+	MOVQ 104(AX), R13
+	ADDQ 112(AX), R13
+	ADDQ 128(AX), R13
+	MOVQ 144(AX), CX
+
+burst:
+	DECQ       CX
+	JL         fetched
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R9, R13
+	JMP        burst
+
+fetched:
 	MOVQ  48(AX), R11
 	MOVQ  56(AX), R12
 	TESTQ R12, R12
@@ -5318,13 +5382,25 @@ step:
 	BYTE $0x00
 
 	// TILELOADD tile 7, [r7+r10+64]
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0x7c
-	BYTE $0x17
-	BYTE $0x40
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0x7c
+	BYTE       $0x17
+	BYTE       $0x40
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R9, R13
 
 	// TILELOADD tile 4, [r2+r8+0]
 	BYTE $0xc4
@@ -5394,6 +5470,7 @@ store:
 	RET
 
 // func convTileAMX_1x1(a *byte)
+// Requires: MMX+
 TEXT ·convTileAMX_1x1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), CX
@@ -5439,6 +5516,19 @@ bias:
 	BYTE $0x00
 
 start:
+	MOVQ 104(AX), R13
+	ADDQ 112(AX), R13
+	ADDQ 128(AX), R13
+	MOVQ 144(AX), CX
+
+burst:
+	DECQ       CX
+	JL         fetched
+	PREFETCHT0 (R13)
+	ADDQ       R9, R13
+	JMP        burst
+
+fetched:
 	MOVQ  48(AX), R11
 	MOVQ  56(AX), R12
 	TESTQ R12, R12
@@ -5460,13 +5550,21 @@ tap:
 
 step:
 	// TILELOADD tile 6, [r7+r10+0]
-	BYTE $0xc4
-	BYTE $0xa2
-	BYTE $0x7b
-	BYTE $0x4b
-	BYTE $0x74
-	BYTE $0x17
-	BYTE $0x00
+	BYTE       $0xc4
+	BYTE       $0xa2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0x74
+	BYTE       $0x17
+	BYTE       $0x00
+	PREFETCHT0 (R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	ADDQ       R9, R13
+	PREFETCHT0 (R13)
+	ADDQ       R9, R13
 
 	// TILELOADD tile 4, [r2+r8+0]
 	BYTE $0xc4

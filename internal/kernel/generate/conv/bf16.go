@@ -98,7 +98,7 @@ const (
 	amxW, amxWAt, amxTapBytes          = 72, 80, 88
 	amxBias                            = 96
 	amxY, amxYAt, amxYStride, amxYStep = 104, 112, 120, 128
-	amxAccumulate                      = 136
+	amxAccumulate, amxBurst            = 136, 144
 )
 
 // Tile registers: a 2 x 2 block of sums, two tiles of x rows, two of weights.
@@ -170,6 +170,23 @@ func amx(rows, cols int) {
 	XORQ(reg.RCX, reg.RCX)
 	each(func(i, j int) { tileLoad(sum(i, j), dx, cx, byte(64*j)) }) // the same row sixteen times
 	Label("start")
+	// The lines of y that the next tile writes are fetched meanwhile, four rows a step, what is too much for the steps now.
+	get(amxY, reg.R13)
+	ADDQ(at(args, amxYAt), reg.R13)
+	ADDQ(at(args, amxYStep), reg.R13)
+	fetch := func() {
+		for j := range cols {
+			PREFETCHT0(at(reg.R13, 64*j))
+		}
+		ADDQ(reg.R9, reg.R13)
+	}
+	get(amxBurst, reg.RCX)
+	Label("burst")
+	DECQ(reg.RCX)
+	JL(operand.LabelRef("fetched"))
+	fetch()
+	JMP(operand.LabelRef("burst"))
+	Label("fetched")
 	get(amxTaps, reg.R11)
 	get(amxTapCount, reg.R12)
 	TESTQ(reg.R12, reg.R12)
@@ -192,6 +209,9 @@ func amx(rows, cols int) {
 		tileLoad(wTile(j), di, r10, byte(64*j))
 	}
 	xRow := []byte{dx, si}
+	for range 4 {
+		fetch()
+	}
 	for i := range rows {
 		tileLoad(xTile(i), xRow[i], r8, 0)
 		for j := range cols {
