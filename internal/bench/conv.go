@@ -186,36 +186,51 @@ func bf16s(n int) []uint16 {
 	return x
 }
 
-// weightGradient: blocks of rows, each with sums of its own.
+// weightGradient: long blocks of rows, each with a sum of its own, and the sum of those.
 func (l layer) weightGradient(int) job {
-	t := &gradientTask{rows: l.steps, size: l.taps * l.in * l.out, gradient: kernel.ConvGradient{
+	t := &gradientTask{l.steps, l.sums(), kernel.ConvGradient{
 		In: l.in, Out: l.out, X: floats(l.rows() * l.in), XStride: l.in, Taps: l.tapList(l.in, false),
 		DY: floats(l.steps * l.out), DYStride: l.out, DWTap: l.in * l.out, DWStride: l.out,
 	}}
-	items := parallel.Blocks(l.steps, gradientRows)
-	t.gradient.DW = make([]float32, items*t.size)
-	return job{Task: t, items: items, work: l.operations()}
+	return job{Task: t, items: len(t.sums), finish: t.sums.add, work: l.operations()}
 }
 
 func (l layer) weightGradientBF16(int) job {
-	t := &gradientBF16Task{rows: l.steps, size: l.taps * l.in * l.out, gradient: kernel.ConvGradientBF16{
+	t := &gradientBF16Task{l.steps, l.sums(), nil, kernel.ConvGradientBF16{
 		In: l.in, Out: l.out, X: bf16s(l.rows() * l.in), XStride: l.in, Taps: l.tapList(l.in, false),
 		DY: bf16s(l.steps * l.out), DYStride: l.out, DWTap: l.in * l.out, DWStride: l.out,
 	}}
-	items := parallel.Blocks(l.steps, gradientRows)
-	t.gradient.DW = make([]float32, items*t.size)
-	for range items {
+	for range t.sums {
 		t.scratch = append(t.scratch, make([]uint16, kernel.GradientScratchBF16(l.in, l.out)))
 	}
-	return job{Task: t, items: items, work: l.operations()}
+	return job{Task: t, items: len(t.sums), finish: t.sums.add, work: l.operations()}
 }
 
 // gradientRows is the number of rows over which one item sums a weight gradient.
 const gradientRows = 2048
 
+// partialSums are weight gradients, one for each item.
+type partialSums [][]float32
+
+func (l layer) sums() partialSums {
+	sums := make(partialSums, parallel.Blocks(l.steps, gradientRows))
+	for i := range sums {
+		sums[i] = make([]float32, l.taps*l.in*l.out)
+	}
+	return sums
+}
+
+// add adds all sums to the first.
+func (p partialSums) add() {
+	for _, s := range p[1:] {
+		kernel.Add(p[0], s)
+	}
+}
+
 type gradientTask struct {
-	rows, size int
-	gradient   kernel.ConvGradient
+	rows     int
+	sums     partialSums
+	gradient kernel.ConvGradient
 }
 
 func (t *gradientTask) Run(item int) {
@@ -224,14 +239,16 @@ func (t *gradientTask) Run(item int) {
 	g.Rows = to - from
 	g.XBase += from * g.XStride
 	g.DYBase += from * g.DYStride
-	g.DWBase += item * t.size
+	g.DW = t.sums[item]
+	clear(g.DW)
 	kernel.ConvWeightGradient(&g)
 }
 
 type gradientBF16Task struct {
-	rows, size int
-	gradient   kernel.ConvGradientBF16
-	scratch    [][]uint16 // one for each item
+	rows     int
+	sums     partialSums
+	scratch  [][]uint16 // one for each item
+	gradient kernel.ConvGradientBF16
 }
 
 func (t *gradientBF16Task) Run(item int) {
@@ -240,7 +257,7 @@ func (t *gradientBF16Task) Run(item int) {
 	g.Rows = to - from
 	g.XBase += from * g.XStride
 	g.DYBase += from * g.DYStride
-	g.DWBase += item * t.size
-	g.Scratch = t.scratch[item]
+	g.DW, g.Scratch = t.sums[item], t.scratch[item]
+	clear(g.DW)
 	kernel.ConvWeightGradientBF16(&g)
 }

@@ -2,26 +2,33 @@ package bench
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/vqaudio/vqaudio/internal/kernel"
 )
 
 // hot is a job over blocks that stay in the second-level cache, as the layers use these kernels: right after the
 // convolution that made the block. Each thread has a block of its own, prepared by block, and runs the function that it
-// returns again and again; work is that of one run.
+// returns again and again, for about a millisecond; work is that of one run.
 func hot(work int, block func() func()) maker {
-	const runs = 16
 	return func(threads int) job {
-		blocks := make(functions, threads)
-		for i := range blocks {
-			f := block()
-			blocks[i] = func() {
+		run := make([]func(), threads)
+		for i := range run {
+			run[i] = block()
+		}
+		run[0]()
+		start := now()
+		run[0]()
+		runs := 1 + int(time.Millisecond/(now().Sub(start)+1))
+		items := make(functions, threads)
+		for i, f := range run {
+			items[i] = func() {
 				for range runs {
 					f()
 				}
 			}
 		}
-		return job{Task: blocks, items: threads, work: float64(work * runs * threads)}
+		return job{Task: items, items: threads, work: float64(work) * float64(runs) * float64(threads)}
 	}
 }
 
@@ -86,15 +93,11 @@ func elementwise() []Benchmark {
 	return all
 }
 
-// sumExp runs the sum of n exponentials, in rows of 256.
+// sumExp sums n exponentials.
 func sumExp(n int) func() func() {
 	return func() func() {
 		x := scaled(floats(n), 4)
-		return func() {
-			for r := 0; r < n; r += 256 {
-				kernel.SumExp(x[r:r+256], 1)
-			}
-		}
+		return func() { kernel.SumExp(x, 1) }
 	}
 }
 

@@ -67,10 +67,13 @@ func (c *contender) run() float64 {
 	for range c.batch {
 		if c.threads > 1 {
 			parallel.Run(c.items, c.Task)
-			continue
+		} else {
+			for i := range c.items {
+				c.Task.Run(i)
+			}
 		}
-		for i := range c.items {
-			c.Task.Run(i)
+		if c.finish != nil {
+			c.finish()
 		}
 	}
 	return c.work * float64(c.batch) / now().Sub(start).Seconds()
