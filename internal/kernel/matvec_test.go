@@ -9,16 +9,6 @@ import (
 	"github.com/vqaudio/vqaudio/internal/kernel/reference"
 )
 
-// mvEach runs f under every setting that this machine has.
-func mvEach(t *testing.T, f func(t *testing.T)) {
-	for _, s := range Available() {
-		t.Run(s.String(), func(t *testing.T) {
-			defer Use(Use(s))
-			f(t)
-		})
-	}
-}
-
 // mvBuffer is a slice of n elements at a start that is aligned to no more than an element, between guard words.
 type mvBuffer[T float32 | int32 | uint8] struct {
 	all, part []T
@@ -101,7 +91,7 @@ func mvCheck(t *testing.T, what string, y, start, x []float32, w []float64, in, 
 }
 
 func TestMatVec(t *testing.T) {
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for _, shape := range mvShapes() {
 			in, out := shape[0], shape[1]
@@ -157,7 +147,7 @@ func mvEqual(t *testing.T, what string, found, want []float32) {
 
 // A column's result does not depend on its place in the matrix.
 func TestMatVecPlace(t *testing.T) {
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for _, in := range []int{1, 7, 64, 101} {
 			column, x := mvRandom(r, in).part, mvRandom(r, in).part
@@ -194,7 +184,7 @@ func TestMatVecPlace(t *testing.T) {
 // NaN and Inf in x, weights and start come out where they should and nowhere else.
 func TestMatVecNotFinite(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
 		for _, shape := range [][2]int{{1, 1}, {6, 70}, {13, 16}, {64, 128}, {35, 100}} {
 			in, out := shape[0], shape[1]
@@ -239,7 +229,7 @@ func TestMatVecNotFinite(t *testing.T) {
 
 // Int8 products are the same on every tier, bit for bit, and the sums exact: largest values, any length.
 func TestMatVecInt8(t *testing.T) {
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		for i, shape := range mvShapes() {
 			in, out := shape[0], shape[1]
@@ -312,7 +302,7 @@ func TestMatVecInt8Accuracy(t *testing.T) {
 
 func TestQuantiseInt8(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 12))
 		for n := range 100 {
 			x, q := mvRandom(r, n), mvNew[uint8](r, n)
@@ -411,7 +401,7 @@ func mvPanics(t *testing.T, want string, f func()) {
 }
 
 func TestMatVecAllocates(t *testing.T) {
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		const in, out = 33, 75
 		w := make([]float32, in*out)
 		m, half, int8s := PackMatVec(w, in, out), PackMatVecBF16(w, in, out), PackMatVecInt8(w, in, out)
@@ -472,7 +462,7 @@ func FuzzMatVec(f *testing.F) {
 }
 
 func BenchmarkMatVec(b *testing.B) {
-	for _, s := range Available() {
+	forEachTier(b, func(b *testing.B) {
 		for _, shape := range [][2]int{{32, 64}, {64, 128}, {128, 128}, {128, 256}, {256, 512}} {
 			in, out := shape[0], shape[1]
 			w := make([]float32, in*out)
@@ -481,36 +471,32 @@ func BenchmarkMatVec(b *testing.B) {
 			for _, c := range []struct {
 				name  string
 				bytes int
-				run   func()
+				mul   func()
 			}{
 				{"f32", 4, func() { m.Mul(y, x, y) }},
 				{"bf16", 2, func() { half.Mul(y, x, y) }},
 				{"int8", 1, func() { int8s.Mul(y, q, 1, y) }},
 			} {
-				b.Run(fmt.Sprintf("%v/%dx%d/%s", s, in, out, c.name), func(b *testing.B) {
-					defer Use(Use(s))
-					b.SetBytes(int64(in * out * c.bytes))
+				b.Run(fmt.Sprintf("%dx%d/%s", in, out, c.name), func(b *testing.B) {
+					b.SetBytes(int64(in * out * c.bytes)) // of weights
 					for b.Loop() {
-						c.run()
+						c.mul()
 					}
 				})
 			}
 		}
-	}
+	})
 }
 
 func BenchmarkQuantiseInt8(b *testing.B) {
-	for _, s := range Available() {
-		b.Run(s.String(), func(b *testing.B) {
-			defer Use(Use(s))
-			x, q := make([]float32, 256), make([]uint8, 256)
-			for i := range x {
-				x[i] = float32(i)
-			}
-			b.SetBytes(int64(4 * len(x)))
-			for b.Loop() {
-				QuantiseInt8(q, x, QuantiseScale(x))
-			}
-		})
-	}
+	forEachTier(b, func(b *testing.B) {
+		x, q := make([]float32, 256), make([]uint8, 256)
+		for i := range x {
+			x[i] = float32(i)
+		}
+		b.SetBytes(int64(4 * len(x)))
+		for b.Loop() {
+			QuantiseInt8(q, x, QuantiseScale(x))
+		}
+	})
 }

@@ -60,7 +60,7 @@ func runNearest(t *testing.T, what string, r *rand.Rand, z []float32, stride, ro
 }
 
 func TestNearest(t *testing.T) {
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(21, 22))
 		type shape struct{ rows, entries, dim int }
 		shapes := []shape{{0, 5, 3}, {3, 5, 0}, {3, 0, 4}, {200, 512, 64}, {7, 4096, 9}, {3, 1000, 512}, {130, 33, 17}}
@@ -80,7 +80,7 @@ func TestNearest(t *testing.T) {
 
 // Rows that are entries are at distance 0 exactly, at any offset from the origin; of equal entries the first is taken.
 func TestNearestTies(t *testing.T) {
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(23, 24))
 		for _, entries := range []int{1, 2, 16, 31, 32, 33, 64, 100, 257, 3000} {
 			for _, dim := range []int{1, 5, 64} {
@@ -92,14 +92,16 @@ func TestNearestTies(t *testing.T) {
 				for k := first; k < entries; k += 1 + r.IntN(5) {
 					copy(table[k*dim:(k+1)*dim], table[first*dim:(first+1)*dim])
 				}
-				codes, distances := runNearest(t, "ties", r, table, dim, entries, table, entries, dim)
-				for k := range entries {
-					want := 0
+				step := 1 + entries/300 // every step-th entry is a row
+				rows := (entries + step - 1) / step
+				codes, distances := runNearest(t, "ties", r, table, step*dim, rows, table, entries, dim)
+				for row := range rows {
+					k, want := row*step, 0
 					for !mvSame(table[want*dim:][:dim], table[k*dim:][:dim]) {
 						want++
 					}
-					if int(codes[k]) != want || distances[k] != 0 {
-						t.Fatalf("%d entries, dim %d: row %d: code %d at %v, want %d at 0", entries, dim, k, codes[k], distances[k], want)
+					if int(codes[row]) != want || distances[row] != 0 {
+						t.Fatalf("%d entries, dim %d: entry %d: code %d at %v, want %d at 0", entries, dim, k, codes[row], distances[row], want)
 					}
 				}
 			}
@@ -119,7 +121,7 @@ func mvSame(a, b []float32) bool {
 // Entries and rows with NaN or Inf, and distances that overflow.
 func TestNearestNotFinite(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(25, 26))
 		for _, entries := range []int{1, 5, 32, 70, 513} {
 			const rows, dim = 9, 6
@@ -142,7 +144,7 @@ func TestNearestNotFinite(t *testing.T) {
 
 // A row's code and distance do not depend on the rows around it.
 func TestNearestPlace(t *testing.T) {
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(27, 28))
 		const entries, dim = 77, 13
 		table, row := mvRandom(r, entries*dim).part, mvRandom(r, dim).part
@@ -178,7 +180,7 @@ func TestNearestPanics(t *testing.T) {
 }
 
 func TestNearestAllocates(t *testing.T) {
-	mvEach(t, func(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
 		book := PackCodebook(make([]float32, CodebookLen(40, 5)), make([]float32, 200), 40, 5)
 		codes, z := make([]int32, 6), make([]float32, 30)
 		if n := testing.AllocsPerRun(10, func() { Nearest(codes, nil, z, 5, 6, book) }); n != 0 {
@@ -213,19 +215,18 @@ func FuzzNearest(f *testing.F) {
 
 // The throughput is counted as three operations for each pair of numbers: subtract, multiply, add.
 func BenchmarkNearest(b *testing.B) {
-	for _, s := range Available() {
+	forEachTier(b, func(b *testing.B) {
 		for _, shape := range [][2]int{{512, 64}, {512, 128}, {4096, 256}, {128, 1}} {
 			const rows = 256
 			entries, dim := shape[0], shape[1]
 			book := PackCodebook(make([]float32, CodebookLen(entries, dim)), make([]float32, entries*dim), entries, dim)
 			codes, z := make([]int32, rows), make([]float32, rows*dim)
-			b.Run(fmt.Sprintf("%v/%dx%dx%d", s, rows, entries, dim), func(b *testing.B) {
-				defer Use(Use(s))
+			b.Run(fmt.Sprintf("%dx%dx%d", rows, entries, dim), func(b *testing.B) {
 				for b.Loop() {
 					Nearest(codes, nil, z, dim, rows, book)
 				}
 				b.ReportMetric(3*float64(rows*entries*dim)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
 			})
 		}
-	}
+	})
 }
