@@ -298,6 +298,27 @@ func softmaxAVX512(y, x []float32, stride, rows, n int, scale float32, maxima, s
 //go:noescape
 func softmaxAVX2(y, x []float32, stride, rows, n int, scale float32, maxima, sums []float32)
 
+func logOfSums(x []float32) {
+	switch active.Tier {
+	case AVX512:
+		logOfSumsAVX512(x)
+	case AVX2:
+		logOfSumsAVX2(x)
+	default:
+		logOfSumsGeneric(x)
+	}
+}
+
+// logOfSumsAVX512 is logOfSumsGeneric.
+//
+//go:noescape
+func logOfSumsAVX512(x []float32)
+
+// logOfSumsAVX2 is logOfSumsGeneric.
+//
+//go:noescape
+func logOfSumsAVX2(x []float32)
+
 func gateForward(y []float32, yStride int, ab []float32, abStride, rows, n int) {
 	switch active.Tier {
 	case AVX512:

@@ -825,33 +825,29 @@ TEXT ·reluBackwardAVX2(SB), NOSPLIT, $0-72
 	JGE  single1
 
 loop4:
-	VMOVUPS   (BX)(SI*4), Y0
-	VCMPPS    $0x1e, elementwise00000000<>+0(SB), Y0, Y0
-	VMOVUPS   (DX)(SI*4), Y1
-	VMOVUPS   elementwise00000000<>+0(SB), Y2
-	VBLENDVPS Y0, Y1, Y2, Y0
-	VMOVUPS   Y0, (CX)(SI*4)
-	VMOVUPS   32(BX)(SI*4), Y0
-	VCMPPS    $0x1e, elementwise00000000<>+0(SB), Y0, Y0
-	VMOVUPS   32(DX)(SI*4), Y1
-	VMOVUPS   elementwise00000000<>+0(SB), Y2
-	VBLENDVPS Y0, Y1, Y2, Y0
-	VMOVUPS   Y0, 32(CX)(SI*4)
-	VMOVUPS   64(BX)(SI*4), Y0
-	VCMPPS    $0x1e, elementwise00000000<>+0(SB), Y0, Y0
-	VMOVUPS   64(DX)(SI*4), Y1
-	VMOVUPS   elementwise00000000<>+0(SB), Y2
-	VBLENDVPS Y0, Y1, Y2, Y0
-	VMOVUPS   Y0, 64(CX)(SI*4)
-	VMOVUPS   96(BX)(SI*4), Y0
-	VCMPPS    $0x1e, elementwise00000000<>+0(SB), Y0, Y0
-	VMOVUPS   96(DX)(SI*4), Y1
-	VMOVUPS   elementwise00000000<>+0(SB), Y2
-	VBLENDVPS Y0, Y1, Y2, Y0
-	VMOVUPS   Y0, 96(CX)(SI*4)
-	ADDQ      $+32, SI
-	CMPQ      SI, R8
-	JL        loop4
+	VMOVUPS (BX)(SI*4), Y0
+	VCMPPS  $0x1e, elementwise00000000<>+0(SB), Y0, Y0
+	VMOVUPS (DX)(SI*4), Y1
+	VANDPS  Y0, Y1, Y0
+	VMOVUPS Y0, (CX)(SI*4)
+	VMOVUPS 32(BX)(SI*4), Y0
+	VCMPPS  $0x1e, elementwise00000000<>+0(SB), Y0, Y0
+	VMOVUPS 32(DX)(SI*4), Y1
+	VANDPS  Y0, Y1, Y0
+	VMOVUPS Y0, 32(CX)(SI*4)
+	VMOVUPS 64(BX)(SI*4), Y0
+	VCMPPS  $0x1e, elementwise00000000<>+0(SB), Y0, Y0
+	VMOVUPS 64(DX)(SI*4), Y1
+	VANDPS  Y0, Y1, Y0
+	VMOVUPS Y0, 64(CX)(SI*4)
+	VMOVUPS 96(BX)(SI*4), Y0
+	VCMPPS  $0x1e, elementwise00000000<>+0(SB), Y0, Y0
+	VMOVUPS 96(DX)(SI*4), Y1
+	VANDPS  Y0, Y1, Y0
+	VMOVUPS Y0, 96(CX)(SI*4)
+	ADDQ    $+32, SI
+	CMPQ    SI, R8
+	JL      loop4
 
 single1:
 	MOVQ AX, R8
@@ -860,15 +856,14 @@ single1:
 	JGE  tail2
 
 loop5:
-	VMOVUPS   (BX)(SI*4), Y0
-	VCMPPS    $0x1e, elementwise00000000<>+0(SB), Y0, Y0
-	VMOVUPS   (DX)(SI*4), Y1
-	VMOVUPS   elementwise00000000<>+0(SB), Y2
-	VBLENDVPS Y0, Y1, Y2, Y0
-	VMOVUPS   Y0, (CX)(SI*4)
-	ADDQ      $+8, SI
-	CMPQ      SI, R8
-	JL        loop5
+	VMOVUPS (BX)(SI*4), Y0
+	VCMPPS  $0x1e, elementwise00000000<>+0(SB), Y0, Y0
+	VMOVUPS (DX)(SI*4), Y1
+	VANDPS  Y0, Y1, Y0
+	VMOVUPS Y0, (CX)(SI*4)
+	ADDQ    $+8, SI
+	CMPQ    SI, R8
+	JL      loop5
 
 tail2:
 	CMPQ       SI, AX
@@ -877,8 +872,7 @@ tail2:
 	VMASKMOVPS (BX)(SI*4), Y0, Y1
 	VCMPPS     $0x1e, elementwise00000000<>+0(SB), Y1, Y1
 	VMASKMOVPS (DX)(SI*4), Y0, Y2
-	VMOVUPS    elementwise00000000<>+0(SB), Y3
-	VBLENDVPS  Y1, Y2, Y3, Y1
+	VANDPS     Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (CX)(SI*4)
 
 done3:
@@ -1314,33 +1308,29 @@ TEXT ·maximumAVX2(SB), NOSPLIT, $0-28
 	JGE          single1
 
 loop4:
-	VMOVUPS   (CX)(DX*4), Y8
-	VCMPPS    $0x03, Y8, Y8, Y9
-	VMOVUPS   elementwise00000000<>+0(SB), Y10
-	VBLENDVPS Y9, Y8, Y10, Y9
-	VMAXPS    Y0, Y8, Y0
-	VADDPS    Y9, Y4, Y4
-	VMOVUPS   32(CX)(DX*4), Y8
-	VCMPPS    $0x03, Y8, Y8, Y9
-	VMOVUPS   elementwise00000000<>+0(SB), Y10
-	VBLENDVPS Y9, Y8, Y10, Y9
-	VMAXPS    Y1, Y8, Y1
-	VADDPS    Y9, Y5, Y5
-	VMOVUPS   64(CX)(DX*4), Y8
-	VCMPPS    $0x03, Y8, Y8, Y9
-	VMOVUPS   elementwise00000000<>+0(SB), Y10
-	VBLENDVPS Y9, Y8, Y10, Y9
-	VMAXPS    Y2, Y8, Y2
-	VADDPS    Y9, Y6, Y6
-	VMOVUPS   96(CX)(DX*4), Y8
-	VCMPPS    $0x03, Y8, Y8, Y9
-	VMOVUPS   elementwise00000000<>+0(SB), Y10
-	VBLENDVPS Y9, Y8, Y10, Y9
-	VMAXPS    Y3, Y8, Y3
-	VADDPS    Y9, Y7, Y7
-	ADDQ      $+32, DX
-	CMPQ      DX, SI
-	JL        loop4
+	VMOVUPS (CX)(DX*4), Y8
+	VCMPPS  $0x03, Y8, Y8, Y9
+	VANDPS  Y9, Y8, Y9
+	VMAXPS  Y0, Y8, Y0
+	VADDPS  Y9, Y4, Y4
+	VMOVUPS 32(CX)(DX*4), Y8
+	VCMPPS  $0x03, Y8, Y8, Y9
+	VANDPS  Y9, Y8, Y9
+	VMAXPS  Y1, Y8, Y1
+	VADDPS  Y9, Y5, Y5
+	VMOVUPS 64(CX)(DX*4), Y8
+	VCMPPS  $0x03, Y8, Y8, Y9
+	VANDPS  Y9, Y8, Y9
+	VMAXPS  Y2, Y8, Y2
+	VADDPS  Y9, Y6, Y6
+	VMOVUPS 96(CX)(DX*4), Y8
+	VCMPPS  $0x03, Y8, Y8, Y9
+	VANDPS  Y9, Y8, Y9
+	VMAXPS  Y3, Y8, Y3
+	VADDPS  Y9, Y7, Y7
+	ADDQ    $+32, DX
+	CMPQ    DX, SI
+	JL      loop4
 
 single1:
 	MOVQ AX, SI
@@ -1349,15 +1339,14 @@ single1:
 	JGE  tail2
 
 loop5:
-	VMOVUPS   (CX)(DX*4), Y8
-	VCMPPS    $0x03, Y8, Y8, Y9
-	VMOVUPS   elementwise00000000<>+0(SB), Y10
-	VBLENDVPS Y9, Y8, Y10, Y9
-	VMAXPS    Y0, Y8, Y0
-	VADDPS    Y9, Y4, Y4
-	ADDQ      $+8, DX
-	CMPQ      DX, SI
-	JL        loop5
+	VMOVUPS (CX)(DX*4), Y8
+	VCMPPS  $0x03, Y8, Y8, Y9
+	VANDPS  Y9, Y8, Y9
+	VMAXPS  Y0, Y8, Y0
+	VADDPS  Y9, Y4, Y4
+	ADDQ    $+8, DX
+	CMPQ    DX, SI
+	JL      loop5
 
 tail2:
 	CMPQ       DX, AX
@@ -1365,8 +1354,7 @@ tail2:
 	VMOVUPS    (BX), Y8
 	VMASKMOVPS (CX)(DX*4), Y8, Y9
 	VCMPPS     $0x03, Y9, Y9, Y10
-	VMOVUPS    elementwise00000000<>+0(SB), Y11
-	VBLENDVPS  Y10, Y9, Y11, Y10
+	VANDPS     Y10, Y9, Y10
 	VMOVAPS    Y0, Y11
 	VMAXPS     Y11, Y9, Y11
 	VBLENDVPS  Y8, Y11, Y0, Y0
@@ -3099,6 +3087,310 @@ done13:
 	JNZ  row
 
 end:
+	VZEROUPPER
+	RET
+
+// func logOfSumsAVX512(x []float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·logOfSumsAVX512(SB), NOSPLIT, $0-24
+	MOVQ         x_len+8(FP), AX
+	MOVQ         x_base+0(FP), DX
+	MOVQ         AX, CX
+	ANDL         $0x0f, CX
+	MOVL         $0x00000001, BX
+	SHLL         CL, BX
+	DECL         BX
+	KMOVW        BX, K1
+	VBROADCASTSS elementwise3f3504f3<>+0(SB), Z0
+	VBROADCASTSS elementwise4b400000<>+0(SB), Z1
+	VBROADCASTSS elementwise007fffff<>+0(SB), Z2
+	VBROADCASTSS elementwise3f800000<>+0(SB), Z3
+	VBROADCASTSS elementwise3d9021bb<>+0(SB), Z4
+	VBROADCASTSS elementwisebdebd1b8<>+0(SB), Z5
+	VBROADCASTSS elementwise3def251a<>+0(SB), Z6
+	VBROADCASTSS elementwisebdfe5d4f<>+0(SB), Z7
+	VBROADCASTSS elementwise3e11e9bf<>+0(SB), Z8
+	VBROADCASTSS elementwisebe2aae50<>+0(SB), Z9
+	VBROADCASTSS elementwise3e4cceac<>+0(SB), Z10
+	VBROADCASTSS elementwisebe7ffffc<>+0(SB), Z11
+	VBROADCASTSS elementwise3eaaaaaa<>+0(SB), Z12
+	VBROADCASTSS elementwiseb95e8083<>+0(SB), Z13
+	VBROADCASTSS elementwise3f000000<>+0(SB), Z14
+	VBROADCASTSS elementwise3f318000<>+0(SB), Z15
+	XORQ         CX, CX
+	MOVQ         AX, BX
+	ANDQ         $-16, BX
+	CMPQ         CX, BX
+	JGE          tail2
+
+loop4:
+	VMOVUPS      (DX)(CX*4), Z16
+	VCMPPS       $0x03, Z16, Z16, K2
+	VPSUBD       Z0, Z16, Z17
+	VPSRLD       $0x17, Z17, Z18
+	VPADDD       Z1, Z18, Z18
+	VSUBPS       Z1, Z18, Z18
+	VANDPS       Z2, Z17, Z17
+	VPADDD       Z0, Z17, Z17
+	VSUBPS       Z3, Z17, Z17
+	VMOVAPS      Z4, Z21
+	VFMADD213PS  Z5, Z17, Z21
+	VFMADD213PS  Z6, Z17, Z21
+	VFMADD213PS  Z7, Z17, Z21
+	VFMADD213PS  Z8, Z17, Z21
+	VFMADD213PS  Z9, Z17, Z21
+	VFMADD213PS  Z10, Z17, Z21
+	VFMADD213PS  Z11, Z17, Z21
+	VFMADD213PS  Z12, Z17, Z21
+	VMULPS       Z17, Z17, Z22
+	VMULPS       Z17, Z22, Z23
+	VMULPS       Z21, Z23, Z21
+	VFMADD231PS  Z13, Z18, Z21
+	VFNMADD231PS Z14, Z22, Z21
+	VADDPS       Z21, Z17, Z17
+	VFMADD231PS  Z15, Z18, Z17
+	VBLENDMPS    Z16, Z17, K2, Z19
+	VMOVUPS      Z19, (DX)(CX*4)
+	ADDQ         $+16, CX
+	CMPQ         CX, BX
+	JL           loop4
+
+tail2:
+	CMPQ         CX, AX
+	JGE          done3
+	VMOVUPS.Z    (DX)(CX*4), K1, Z16
+	VCMPPS       $0x03, Z16, Z16, K2
+	VPSUBD       Z0, Z16, Z17
+	VPSRLD       $0x17, Z17, Z18
+	VPADDD       Z1, Z18, Z18
+	VSUBPS       Z1, Z18, Z1
+	VANDPS       Z2, Z17, Z2
+	VPADDD       Z0, Z2, Z0
+	VSUBPS       Z3, Z0, Z0
+	VMOVAPS      Z4, Z2
+	VFMADD213PS  Z5, Z0, Z2
+	VFMADD213PS  Z6, Z0, Z2
+	VFMADD213PS  Z7, Z0, Z2
+	VFMADD213PS  Z8, Z0, Z2
+	VFMADD213PS  Z9, Z0, Z2
+	VFMADD213PS  Z10, Z0, Z2
+	VFMADD213PS  Z11, Z0, Z2
+	VFMADD213PS  Z12, Z0, Z2
+	VMULPS       Z0, Z0, Z3
+	VMULPS       Z0, Z3, Z4
+	VMULPS       Z2, Z4, Z2
+	VFMADD231PS  Z13, Z1, Z2
+	VFNMADD231PS Z14, Z3, Z2
+	VADDPS       Z2, Z0, Z0
+	VFMADD231PS  Z15, Z1, Z0
+	VBLENDMPS    Z16, Z0, K2, Z20
+	VMOVUPS      Z20, K1, (DX)(CX*4)
+
+done3:
+	VZEROUPPER
+	RET
+
+DATA elementwise3f3504f3<>+0(SB)/4, $0x3f3504f3
+DATA elementwise3f3504f3<>+4(SB)/4, $0x3f3504f3
+DATA elementwise3f3504f3<>+8(SB)/4, $0x3f3504f3
+DATA elementwise3f3504f3<>+12(SB)/4, $0x3f3504f3
+DATA elementwise3f3504f3<>+16(SB)/4, $0x3f3504f3
+DATA elementwise3f3504f3<>+20(SB)/4, $0x3f3504f3
+DATA elementwise3f3504f3<>+24(SB)/4, $0x3f3504f3
+DATA elementwise3f3504f3<>+28(SB)/4, $0x3f3504f3
+GLOBL elementwise3f3504f3<>(SB), RODATA|NOPTR, $32
+
+DATA elementwise007fffff<>+0(SB)/4, $0x007fffff
+DATA elementwise007fffff<>+4(SB)/4, $0x007fffff
+DATA elementwise007fffff<>+8(SB)/4, $0x007fffff
+DATA elementwise007fffff<>+12(SB)/4, $0x007fffff
+DATA elementwise007fffff<>+16(SB)/4, $0x007fffff
+DATA elementwise007fffff<>+20(SB)/4, $0x007fffff
+DATA elementwise007fffff<>+24(SB)/4, $0x007fffff
+DATA elementwise007fffff<>+28(SB)/4, $0x007fffff
+GLOBL elementwise007fffff<>(SB), RODATA|NOPTR, $32
+
+DATA elementwise3d9021bb<>+0(SB)/4, $0x3d9021bb
+DATA elementwise3d9021bb<>+4(SB)/4, $0x3d9021bb
+DATA elementwise3d9021bb<>+8(SB)/4, $0x3d9021bb
+DATA elementwise3d9021bb<>+12(SB)/4, $0x3d9021bb
+DATA elementwise3d9021bb<>+16(SB)/4, $0x3d9021bb
+DATA elementwise3d9021bb<>+20(SB)/4, $0x3d9021bb
+DATA elementwise3d9021bb<>+24(SB)/4, $0x3d9021bb
+DATA elementwise3d9021bb<>+28(SB)/4, $0x3d9021bb
+GLOBL elementwise3d9021bb<>(SB), RODATA|NOPTR, $32
+
+DATA elementwisebdebd1b8<>+0(SB)/4, $0xbdebd1b8
+DATA elementwisebdebd1b8<>+4(SB)/4, $0xbdebd1b8
+DATA elementwisebdebd1b8<>+8(SB)/4, $0xbdebd1b8
+DATA elementwisebdebd1b8<>+12(SB)/4, $0xbdebd1b8
+DATA elementwisebdebd1b8<>+16(SB)/4, $0xbdebd1b8
+DATA elementwisebdebd1b8<>+20(SB)/4, $0xbdebd1b8
+DATA elementwisebdebd1b8<>+24(SB)/4, $0xbdebd1b8
+DATA elementwisebdebd1b8<>+28(SB)/4, $0xbdebd1b8
+GLOBL elementwisebdebd1b8<>(SB), RODATA|NOPTR, $32
+
+DATA elementwise3def251a<>+0(SB)/4, $0x3def251a
+DATA elementwise3def251a<>+4(SB)/4, $0x3def251a
+DATA elementwise3def251a<>+8(SB)/4, $0x3def251a
+DATA elementwise3def251a<>+12(SB)/4, $0x3def251a
+DATA elementwise3def251a<>+16(SB)/4, $0x3def251a
+DATA elementwise3def251a<>+20(SB)/4, $0x3def251a
+DATA elementwise3def251a<>+24(SB)/4, $0x3def251a
+DATA elementwise3def251a<>+28(SB)/4, $0x3def251a
+GLOBL elementwise3def251a<>(SB), RODATA|NOPTR, $32
+
+DATA elementwisebdfe5d4f<>+0(SB)/4, $0xbdfe5d4f
+DATA elementwisebdfe5d4f<>+4(SB)/4, $0xbdfe5d4f
+DATA elementwisebdfe5d4f<>+8(SB)/4, $0xbdfe5d4f
+DATA elementwisebdfe5d4f<>+12(SB)/4, $0xbdfe5d4f
+DATA elementwisebdfe5d4f<>+16(SB)/4, $0xbdfe5d4f
+DATA elementwisebdfe5d4f<>+20(SB)/4, $0xbdfe5d4f
+DATA elementwisebdfe5d4f<>+24(SB)/4, $0xbdfe5d4f
+DATA elementwisebdfe5d4f<>+28(SB)/4, $0xbdfe5d4f
+GLOBL elementwisebdfe5d4f<>(SB), RODATA|NOPTR, $32
+
+DATA elementwise3e11e9bf<>+0(SB)/4, $0x3e11e9bf
+DATA elementwise3e11e9bf<>+4(SB)/4, $0x3e11e9bf
+DATA elementwise3e11e9bf<>+8(SB)/4, $0x3e11e9bf
+DATA elementwise3e11e9bf<>+12(SB)/4, $0x3e11e9bf
+DATA elementwise3e11e9bf<>+16(SB)/4, $0x3e11e9bf
+DATA elementwise3e11e9bf<>+20(SB)/4, $0x3e11e9bf
+DATA elementwise3e11e9bf<>+24(SB)/4, $0x3e11e9bf
+DATA elementwise3e11e9bf<>+28(SB)/4, $0x3e11e9bf
+GLOBL elementwise3e11e9bf<>(SB), RODATA|NOPTR, $32
+
+DATA elementwisebe2aae50<>+0(SB)/4, $0xbe2aae50
+DATA elementwisebe2aae50<>+4(SB)/4, $0xbe2aae50
+DATA elementwisebe2aae50<>+8(SB)/4, $0xbe2aae50
+DATA elementwisebe2aae50<>+12(SB)/4, $0xbe2aae50
+DATA elementwisebe2aae50<>+16(SB)/4, $0xbe2aae50
+DATA elementwisebe2aae50<>+20(SB)/4, $0xbe2aae50
+DATA elementwisebe2aae50<>+24(SB)/4, $0xbe2aae50
+DATA elementwisebe2aae50<>+28(SB)/4, $0xbe2aae50
+GLOBL elementwisebe2aae50<>(SB), RODATA|NOPTR, $32
+
+DATA elementwise3e4cceac<>+0(SB)/4, $0x3e4cceac
+DATA elementwise3e4cceac<>+4(SB)/4, $0x3e4cceac
+DATA elementwise3e4cceac<>+8(SB)/4, $0x3e4cceac
+DATA elementwise3e4cceac<>+12(SB)/4, $0x3e4cceac
+DATA elementwise3e4cceac<>+16(SB)/4, $0x3e4cceac
+DATA elementwise3e4cceac<>+20(SB)/4, $0x3e4cceac
+DATA elementwise3e4cceac<>+24(SB)/4, $0x3e4cceac
+DATA elementwise3e4cceac<>+28(SB)/4, $0x3e4cceac
+GLOBL elementwise3e4cceac<>(SB), RODATA|NOPTR, $32
+
+DATA elementwisebe7ffffc<>+0(SB)/4, $0xbe7ffffc
+DATA elementwisebe7ffffc<>+4(SB)/4, $0xbe7ffffc
+DATA elementwisebe7ffffc<>+8(SB)/4, $0xbe7ffffc
+DATA elementwisebe7ffffc<>+12(SB)/4, $0xbe7ffffc
+DATA elementwisebe7ffffc<>+16(SB)/4, $0xbe7ffffc
+DATA elementwisebe7ffffc<>+20(SB)/4, $0xbe7ffffc
+DATA elementwisebe7ffffc<>+24(SB)/4, $0xbe7ffffc
+DATA elementwisebe7ffffc<>+28(SB)/4, $0xbe7ffffc
+GLOBL elementwisebe7ffffc<>(SB), RODATA|NOPTR, $32
+
+DATA elementwise3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
+DATA elementwise3eaaaaaa<>+4(SB)/4, $0x3eaaaaaa
+DATA elementwise3eaaaaaa<>+8(SB)/4, $0x3eaaaaaa
+DATA elementwise3eaaaaaa<>+12(SB)/4, $0x3eaaaaaa
+DATA elementwise3eaaaaaa<>+16(SB)/4, $0x3eaaaaaa
+DATA elementwise3eaaaaaa<>+20(SB)/4, $0x3eaaaaaa
+DATA elementwise3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
+DATA elementwise3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
+GLOBL elementwise3eaaaaaa<>(SB), RODATA|NOPTR, $32
+
+DATA elementwise3f000000<>+0(SB)/4, $0x3f000000
+DATA elementwise3f000000<>+4(SB)/4, $0x3f000000
+DATA elementwise3f000000<>+8(SB)/4, $0x3f000000
+DATA elementwise3f000000<>+12(SB)/4, $0x3f000000
+DATA elementwise3f000000<>+16(SB)/4, $0x3f000000
+DATA elementwise3f000000<>+20(SB)/4, $0x3f000000
+DATA elementwise3f000000<>+24(SB)/4, $0x3f000000
+DATA elementwise3f000000<>+28(SB)/4, $0x3f000000
+GLOBL elementwise3f000000<>(SB), RODATA|NOPTR, $32
+
+// func logOfSumsAVX2(x []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·logOfSumsAVX2(SB), NOSPLIT, $0-24
+	MOVQ x_len+8(FP), AX
+	MOVQ x_base+0(FP), CX
+	LEAQ elementwiseTail<>+32(SB), BX
+	MOVQ AX, DX
+	ANDQ $0x07, DX
+	NEGQ DX
+	LEAQ (BX)(DX*4), BX
+	XORQ DX, DX
+	MOVQ AX, SI
+	ANDQ $-8, SI
+	CMPQ DX, SI
+	JGE  tail2
+
+loop4:
+	VMOVUPS      (CX)(DX*4), Y0
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VPSUBD       elementwise3f3504f3<>+0(SB), Y0, Y2
+	VPSRLD       $0x17, Y2, Y3
+	VPADDD       elementwise4b400000<>+0(SB), Y3, Y3
+	VSUBPS       elementwise4b400000<>+0(SB), Y3, Y3
+	VANDPS       elementwise007fffff<>+0(SB), Y2, Y2
+	VPADDD       elementwise3f3504f3<>+0(SB), Y2, Y2
+	VSUBPS       elementwise3f800000<>+0(SB), Y2, Y2
+	VMOVUPS      elementwise3d9021bb<>+0(SB), Y4
+	VFMADD213PS  elementwisebdebd1b8<>+0(SB), Y2, Y4
+	VFMADD213PS  elementwise3def251a<>+0(SB), Y2, Y4
+	VFMADD213PS  elementwisebdfe5d4f<>+0(SB), Y2, Y4
+	VFMADD213PS  elementwise3e11e9bf<>+0(SB), Y2, Y4
+	VFMADD213PS  elementwisebe2aae50<>+0(SB), Y2, Y4
+	VFMADD213PS  elementwise3e4cceac<>+0(SB), Y2, Y4
+	VFMADD213PS  elementwisebe7ffffc<>+0(SB), Y2, Y4
+	VFMADD213PS  elementwise3eaaaaaa<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VMULPS       Y2, Y5, Y6
+	VMULPS       Y4, Y6, Y4
+	VFMADD231PS  elementwiseb95e8083<>+0(SB), Y3, Y4
+	VFNMADD231PS elementwise3f000000<>+0(SB), Y5, Y4
+	VADDPS       Y4, Y2, Y2
+	VFMADD231PS  elementwise3f318000<>+0(SB), Y3, Y2
+	VBLENDVPS    Y1, Y0, Y2, Y0
+	VMOVUPS      Y0, (CX)(DX*4)
+	ADDQ         $+8, DX
+	CMPQ         DX, SI
+	JL           loop4
+
+tail2:
+	CMPQ         DX, AX
+	JGE          done3
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (CX)(DX*4), Y0, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VPSUBD       elementwise3f3504f3<>+0(SB), Y1, Y3
+	VPSRLD       $0x17, Y3, Y4
+	VPADDD       elementwise4b400000<>+0(SB), Y4, Y4
+	VSUBPS       elementwise4b400000<>+0(SB), Y4, Y4
+	VANDPS       elementwise007fffff<>+0(SB), Y3, Y3
+	VPADDD       elementwise3f3504f3<>+0(SB), Y3, Y3
+	VSUBPS       elementwise3f800000<>+0(SB), Y3, Y3
+	VMOVUPS      elementwise3d9021bb<>+0(SB), Y5
+	VFMADD213PS  elementwisebdebd1b8<>+0(SB), Y3, Y5
+	VFMADD213PS  elementwise3def251a<>+0(SB), Y3, Y5
+	VFMADD213PS  elementwisebdfe5d4f<>+0(SB), Y3, Y5
+	VFMADD213PS  elementwise3e11e9bf<>+0(SB), Y3, Y5
+	VFMADD213PS  elementwisebe2aae50<>+0(SB), Y3, Y5
+	VFMADD213PS  elementwise3e4cceac<>+0(SB), Y3, Y5
+	VFMADD213PS  elementwisebe7ffffc<>+0(SB), Y3, Y5
+	VFMADD213PS  elementwise3eaaaaaa<>+0(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VMULPS       Y3, Y6, Y7
+	VMULPS       Y5, Y7, Y5
+	VFMADD231PS  elementwiseb95e8083<>+0(SB), Y4, Y5
+	VFNMADD231PS elementwise3f000000<>+0(SB), Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VFMADD231PS  elementwise3f318000<>+0(SB), Y4, Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	VMASKMOVPS   Y1, Y0, (CX)(DX*4)
+
+done3:
 	VZEROUPPER
 	RET
 

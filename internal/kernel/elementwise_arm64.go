@@ -200,6 +200,20 @@ func softmax(y, x []float32, stride, rows, n int, scale float32, maxima, sums []
 //go:noescape
 func softmaxNEON(y, x []float32, stride, rows, n int, scale float32, maxima, sums []float32)
 
+func logOfSums(x []float32) {
+	switch active.Tier {
+	case NEON:
+		logOfSumsNEON(x)
+	default:
+		logOfSumsGeneric(x)
+	}
+}
+
+// logOfSumsNEON is logOfSumsGeneric.
+//
+//go:noescape
+func logOfSumsNEON(x []float32)
+
 func gateForward(y []float32, yStride int, ab []float32, abStride, rows, n int) {
 	switch active.Tier {
 	case NEON:

@@ -1025,6 +1025,133 @@ done3:
 end:
 	RET
 
+// func logOfSumsNEON(x []float32)
+TEXT ·logOfSumsNEON(SB), NOSPLIT, $0-24
+	MOVD x_len+8(FP), R0
+	MOVD x_base+0(FP), R1
+	MOVW $0x3f3504f3, R4
+	VDUP R4, V0.S4
+	MOVW $0x4b400000, R4
+	VDUP R4, V1.S4
+	MOVW $0x7fffff, R4
+	VDUP R4, V2.S4
+	MOVW $0x3f800000, R4
+	VDUP R4, V3.S4
+	MOVW $0x3d9021bb, R4
+	VDUP R4, V4.S4
+	MOVW $0xbdebd1b8, R4
+	VDUP R4, V5.S4
+	MOVW $0x3def251a, R4
+	VDUP R4, V6.S4
+	MOVW $0xbdfe5d4f, R4
+	VDUP R4, V7.S4
+	MOVW $0x3e11e9bf, R4
+	VDUP R4, V8.S4
+	MOVW $0xbe2aae50, R4
+	VDUP R4, V9.S4
+	MOVW $0x3e4cceac, R4
+	VDUP R4, V10.S4
+	MOVW $0xbe7ffffc, R4
+	VDUP R4, V11.S4
+	MOVW $0x3eaaaaaa, R4
+	VDUP R4, V12.S4
+	MOVW $0xb95e8083, R4
+	VDUP R4, V13.S4
+	MOVW $0x3f000000, R4
+	VDUP R4, V14.S4
+	MOVW $0x3f318000, R4
+	VDUP R4, V15.S4
+	MOVD R1, R2
+	LSR $2, R0, R3
+	CBZ R3, tail1
+
+loop1:
+	VLD1 (R2), [V16.S4]
+	WORD $0x4e30e611 // fcmeq v17.4s, v16.4s, v16.4s
+	WORD $0x6e205a31 // mvn v17.16b, v17.16b
+	WORD $0x6ea08612 // sub v18.4s, v16.4s, v0.4s
+	WORD $0x6f290653 // ushr v19.4s, v18.4s, #23
+	WORD $0x4ea18673 // add v19.4s, v19.4s, v1.4s
+	WORD $0x4ea1d673 // fsub v19.4s, v19.4s, v1.4s
+	WORD $0x4e321c52 // and v18.4s, v2.4s, v18.4s
+	WORD $0x4ea08652 // add v18.4s, v18.4s, v0.4s
+	WORD $0x4ea3d652 // fsub v18.4s, v18.4s, v3.4s
+	WORD $0x4ea51cb4 // mov v20.16b, v5.16b
+	WORD $0x4e24ce54 // fmla v20.4s, v18.4s, v4.4s
+	WORD $0x4ea61cd5 // mov v21.16b, v6.16b
+	WORD $0x4e34ce55 // fmla v21.4s, v18.4s, v20.4s
+	WORD $0x4ea71cf4 // mov v20.16b, v7.16b
+	WORD $0x4e35ce54 // fmla v20.4s, v18.4s, v21.4s
+	WORD $0x4ea81d15 // mov v21.16b, v8.16b
+	WORD $0x4e34ce55 // fmla v21.4s, v18.4s, v20.4s
+	WORD $0x4ea91d34 // mov v20.16b, v9.16b
+	WORD $0x4e35ce54 // fmla v20.4s, v18.4s, v21.4s
+	WORD $0x4eaa1d55 // mov v21.16b, v10.16b
+	WORD $0x4e34ce55 // fmla v21.4s, v18.4s, v20.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4e35ce54 // fmla v20.4s, v18.4s, v21.4s
+	WORD $0x4eac1d95 // mov v21.16b, v12.16b
+	WORD $0x4e34ce55 // fmla v21.4s, v18.4s, v20.4s
+	WORD $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD $0x6e32de96 // fmul v22.4s, v20.4s, v18.4s
+	WORD $0x6e35ded5 // fmul v21.4s, v22.4s, v21.4s
+	WORD $0x4e2dce75 // fmla v21.4s, v19.4s, v13.4s
+	WORD $0x4eaece95 // fmls v21.4s, v20.4s, v14.4s
+	WORD $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD $0x4e2fce72 // fmla v18.4s, v19.4s, v15.4s
+	WORD $0x6e721e11 // bsl v17.16b, v16.16b, v18.16b
+	VST1 [V17.S4], (R2)
+	ADD $16, R2
+	SUBS $1, R3
+	BNE loop1
+
+tail1:
+	AND $3, R0, R3
+	CBZ R3, done1
+
+element1:
+	FMOVS (R2), F16
+	WORD $0x4e30e611 // fcmeq v17.4s, v16.4s, v16.4s
+	WORD $0x6e205a31 // mvn v17.16b, v17.16b
+	WORD $0x6ea08612 // sub v18.4s, v16.4s, v0.4s
+	WORD $0x6f290653 // ushr v19.4s, v18.4s, #23
+	WORD $0x4ea18673 // add v19.4s, v19.4s, v1.4s
+	WORD $0x4ea1d673 // fsub v19.4s, v19.4s, v1.4s
+	WORD $0x4e321c52 // and v18.4s, v2.4s, v18.4s
+	WORD $0x4ea08652 // add v18.4s, v18.4s, v0.4s
+	WORD $0x4ea3d652 // fsub v18.4s, v18.4s, v3.4s
+	WORD $0x4ea51cb4 // mov v20.16b, v5.16b
+	WORD $0x4e24ce54 // fmla v20.4s, v18.4s, v4.4s
+	WORD $0x4ea61cd5 // mov v21.16b, v6.16b
+	WORD $0x4e34ce55 // fmla v21.4s, v18.4s, v20.4s
+	WORD $0x4ea71cf4 // mov v20.16b, v7.16b
+	WORD $0x4e35ce54 // fmla v20.4s, v18.4s, v21.4s
+	WORD $0x4ea81d15 // mov v21.16b, v8.16b
+	WORD $0x4e34ce55 // fmla v21.4s, v18.4s, v20.4s
+	WORD $0x4ea91d34 // mov v20.16b, v9.16b
+	WORD $0x4e35ce54 // fmla v20.4s, v18.4s, v21.4s
+	WORD $0x4eaa1d55 // mov v21.16b, v10.16b
+	WORD $0x4e34ce55 // fmla v21.4s, v18.4s, v20.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4e35ce54 // fmla v20.4s, v18.4s, v21.4s
+	WORD $0x4eac1d95 // mov v21.16b, v12.16b
+	WORD $0x4e34ce55 // fmla v21.4s, v18.4s, v20.4s
+	WORD $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD $0x6e32de96 // fmul v22.4s, v20.4s, v18.4s
+	WORD $0x6e35ded5 // fmul v21.4s, v22.4s, v21.4s
+	WORD $0x4e2dce75 // fmla v21.4s, v19.4s, v13.4s
+	WORD $0x4eaece95 // fmls v21.4s, v20.4s, v14.4s
+	WORD $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	WORD $0x4e2fce72 // fmla v18.4s, v19.4s, v15.4s
+	WORD $0x6e721e11 // bsl v17.16b, v16.16b, v18.16b
+	FMOVS F17, (R2)
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element1
+
+done1:
+	RET
+
 // func gateForwardNEON(y []float32, yStride int, ab []float32, abStride, rows, n int)
 TEXT ·gateForwardNEON(SB), NOSPLIT, $0-80
 	MOVD rows+64(FP), R0

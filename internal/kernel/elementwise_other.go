@@ -60,6 +60,10 @@ func softmax(y, x []float32, stride, rows, n int, scale float32, maxima, sums []
 	softmaxGeneric(y, x, stride, rows, n, scale, maxima, sums)
 }
 
+func logOfSums(x []float32) {
+	logOfSumsGeneric(x)
+}
+
 func gateForward(y []float32, yStride int, ab []float32, abStride, rows, n int) {
 	gateForwardGeneric(y, yStride, ab, abStride, rows, n)
 }

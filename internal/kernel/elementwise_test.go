@@ -448,6 +448,21 @@ func TestSoftmax(t *testing.T) {
 	})
 }
 
+func TestLogOfSums(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
+		x, before := make([]float32, 5003), make([]float32, 5003)
+		for i := range x {
+			x[i] = float32(math.Pow(2, 24*float64(i)/5002))
+		}
+		x[1], x[2], x[3] = 1+2*epsilon, float32(math.Sqrt2), float32(math.NaN())
+		copy(before, x)
+		logOfSums(x)
+		for i, v := range x {
+			near(t, fmt.Sprint("log ", before[i]), i, v, math.Log(float64(before[i])), 3*epsilon, 0)
+		}
+	})
+}
+
 func TestRowSums(t *testing.T) {
 	forEachSetting(t, func(t *testing.T) {
 		r := newRand(8)

@@ -8,10 +8,8 @@ import (
 // softmaxRows is the number of rows whose maxima and sums are kept on the stack between two assembly calls.
 const softmaxRows = 64
 
-// rowStats are, for each of up to softmaxRows rows, the maximum and the sum of exp(x - maximum).
+// rowStats are, for each of up to softmaxRows rows, the maximum and the sum of exp(x - maximum), or its logarithm.
 type rowStats struct{ max, sum [softmaxRows]float32 }
-
-func (s *rowStats) logSumExp(r int) float64 { return float64(s.max[r]) + math.Log(float64(s.sum[r])) }
 
 // SoftmaxCrossEntropy computes, for every row of logits [rows, n] with its target class,
 //
@@ -48,8 +46,9 @@ func SoftmaxCrossEntropy(nll, dlogits, logits []float32, stride int, targets []i
 				dx[r*stride+int(targets[r0+r])] -= scale
 			}
 		}
+		logOfSums(stats.sum[:k])
 		for r := range k {
-			nll[r0+r] = float32(stats.logSumExp(r) - float64(nll[r0+r]))
+			nll[r0+r] = stats.sum[r] + (stats.max[r] - nll[r0+r])
 		}
 		r0 += k
 	}
@@ -81,10 +80,10 @@ func LogSoftmax(y, x []float32, stride, rows, n int) {
 	for r0 := 0; r0 < rows; {
 		k := min(rows-r0, rowsPerCall(n), softmaxRows)
 		softmaxStats(stats.max[:], stats.sum[:], x[r0*stride:], stride, k, n)
+		logOfSums(stats.sum[:k])
 		for r := range k {
-			logSum := float32(math.Log(float64(stats.sum[r])))
 			i := (r0 + r) * stride
-			subtractBoth(y[i:i+n], x[i:i+n], stats.max[r], logSum)
+			subtractBoth(y[i:i+n], x[i:i+n], stats.max[r], stats.sum[r])
 		}
 		r0 += k
 	}
@@ -94,6 +93,13 @@ func LogSoftmax(y, x []float32, stride, rows, n int) {
 func subtractBothGeneric(y, x []float32, a, b float32) {
 	for i, v := range x {
 		y[i] = v - a - b
+	}
+}
+
+// logOfSumsGeneric replaces sums of exponentials, which are at least 1 or NaN, by their natural logarithms.
+func logOfSumsGeneric(x []float32) {
+	for i, v := range x {
+		x[i] = float32(math.Log(float64(v)))
 	}
 }
 

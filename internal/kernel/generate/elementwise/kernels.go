@@ -91,6 +91,13 @@ var kernels = []*kernel{
 		factor := p.div(p.scalar("scale"), sum)
 		p.loop(func() { p.store(y, p.mul(factor, p.load(y))) })
 	}},
+	{"logOfSums", "(x []float32)", func(p *program) {
+		x := p.vector("x")
+		p.loop(func() {
+			v := p.load(x)
+			p.store(x, p.choose(p.isNaN(v), v, p.log(v)))
+		})
+	}},
 	{"gateForward", "(y []float32, yStride int, ab []float32, abStride, rows, n int)", func(p *program) {
 		y, a := p.matrix("y", "yStride"), p.matrix("ab", "abStride")
 		b := p.secondHalf(a)
@@ -182,6 +189,21 @@ func (p *program) scale(q, t, n *node) *node {
 	one := p.float(1)
 	q = p.mul(q, p.addInt(one, p.shiftLeft(half, 23)))
 	return p.mul(q, p.addInt(one, p.shiftLeft(p.subInt(whole, half), 23)))
+}
+
+// log is the natural logarithm of a normal number x >= 1 below +Inf. With x = 2^e f, sqrt(1/2) <= f < sqrt(2), and
+// t = f-1 it is e ln2 + t - t^2/2 + t^3 q(t), ln2 in two parts and q the polynomial of logf in Moshier's Cephes.
+func (p *program) log(x *node) *node {
+	root := p.bits(0x3f3504f3) // sqrt(1/2)
+	over := p.subInt(x, root)
+	e := p.sub(p.addInt(p.shiftRight(over, 23), p.float(magic)), p.float(magic))
+	t := p.sub(p.addInt(p.and(p.bits(0x7fffff), over), root), p.float(1))
+	q := p.polynomial(t, 3.3333331174e-1, -2.4999993993e-1, 2.0000714765e-1, -1.6668057665e-1, 1.4249322787e-1,
+		-1.2420140846e-1, 1.1676998740e-1, -1.1514610310e-1, 7.0376836292e-2)
+	t2 := p.mul(t, t)
+	small := p.fma(e, p.float(-2.12194440054690583e-4), p.mul(p.mul(t2, t), q))
+	small = p.fnma(t2, p.float(0.5), small)
+	return p.fma(e, p.float(0.693359375), p.add(t, small))
 }
 
 // gateTerms are the building blocks of tanh(a) = (1-u)/(1+u) and sigmoid(b) = 1/(1+v), u = exp(-2a), v = exp(-b).

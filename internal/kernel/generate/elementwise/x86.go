@@ -453,9 +453,12 @@ func (x *x86) emit(k *node, left map[*node]int, e extent, u int, local map[*node
 	case opHalve:
 		x.VPSRAD(operand.U8(1), get(0), v)
 	case opSelect:
-		if x.tier == avx512 {
+		switch zero := k.args[2].op == opConst && k.args[2].bits == 0; {
+		case x.tier == avx512:
 			x.VBLENDMPS(get(1), get(2), x.masks[k.args[0]], v)
-		} else {
+		case zero:
+			x.VANDPS(get(0), get(1), v)
+		default:
 			x.VBLENDVPS(get(0), get(1), get(2), v)
 		}
 	default:
