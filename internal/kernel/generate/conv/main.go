@@ -1,9 +1,11 @@
 // Command conv writes the convolution tiles of package kernel for amd64: by default the float32 tiles and their
-// weight-gradient twins, with -bf16 the tiles of mixed precision.
+// weight-gradient twins, with -bf16 the tiles of mixed precision. With -neon FILE it writes the float32 tiles for arm64.
 package main
 
 import (
 	"flag"
+	"log"
+	"os"
 
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
@@ -180,7 +182,14 @@ func newTile(s isa, mr int) [][vecs]reg.Register {
 
 func main() {
 	bf16 := flag.Bool("bf16", false, "the tiles of mixed precision")
+	neonFile := flag.String("neon", "", "write the tiles for NEON to this `file`, and nothing else")
 	flag.Parse()
+	if *neonFile != "" {
+		if err := os.WriteFile(*neonFile, neonText(), 0o644); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	ConstraintExpr("!noasm")
 	if *bf16 {
 		for _, mr := range []int{14, 8, 4, 2, 1} {
