@@ -26,7 +26,7 @@ func checkMatrix(what string, length, stride, rows, n int) {
 	}
 }
 
-// rowsPerCall returns how many rows of n elements go into one assembly call.
+// rowsPerCall returns how many rows of n elements go into one assembly call: at least one, however long it is.
 func rowsPerCall(n int) int { return max(1, chunk/max(n, 1)) }
 
 // Add adds x to y, element by element.

@@ -67,7 +67,7 @@ func runAll(data []float32, columns int) map[string]outcome {
 	add("ReLUBackward", v, 0, fixed(0))
 	v = of(y)
 	Exp(v, x)
-	add("Exp", v, 6*epsilon, fixed(0))
+	add("Exp", v, 3*epsilon, fixed(0))
 	add("Max", []float32{Max(x)}, 0, fixed(0))
 	add("LogSumExp", []float32{LogSumExp(x)}, 2e-6, fixed(2e-6))
 

@@ -125,7 +125,7 @@ func TestVectorKernels(t *testing.T) {
 			Exp(y, x)
 			what = check("Exp")
 			for i, v := range y {
-				near(t, what, i, v, math.Exp(float64(xs[i])), 4*epsilon, 0)
+				near(t, what, i, v, math.Exp(float64(xs[i])), 2*epsilon, 0)
 			}
 		}
 	})
@@ -233,7 +233,7 @@ func TestExpSweep(t *testing.T) {
 			}
 			Exp(y, x)
 			for i, v := range y {
-				near(t, fmt.Sprintf("Exp(%v)", x[i]), i, v, math.Exp(float64(x[i])), 4*epsilon, 0)
+				near(t, fmt.Sprintf("Exp(%v)", x[i]), i, v, math.Exp(float64(x[i])), 2*epsilon, 0)
 			}
 		}
 	})

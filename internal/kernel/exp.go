@@ -26,8 +26,8 @@ func expm1Parts(x float64) (p, s float64) {
 	return p, math.Float64frombits((math.Float64bits(t) + 1023) << 52)
 }
 
-// Exp writes exp(x) to y, within 2 units in the last place; results above the range of float32 are +Inf, those below are
-// 0 or subnormal, NaN stays NaN. y may be x.
+// Exp writes exp(x) to y, to less than 1 unit in the last place; results above the range of float32 are +Inf, those below
+// are 0 or subnormal, NaN stays NaN. y may be x.
 func Exp(y, x []float32) {
 	checkLen("Exp: x", len(x), len(y))
 	for len(y) > chunk {
