@@ -463,7 +463,7 @@ func FuzzMatVec(f *testing.F) {
 
 func BenchmarkMatVec(b *testing.B) {
 	forEachTier(b, func(b *testing.B) {
-		for _, shape := range [][2]int{{32, 64}, {64, 128}, {128, 128}, {128, 256}, {256, 512}} {
+		for _, shape := range [][2]int{{32, 64}, {64, 128}, {128, 128}, {128, 256}, {256, 512}, {1024, 2048}} {
 			in, out := shape[0], shape[1]
 			w := make([]float32, in*out)
 			m, half, int8s := PackMatVec(w, in, out), PackMatVecBF16(w, in, out), PackMatVecInt8(w, in, out)
