@@ -54,11 +54,12 @@ func (o *Adam) Step(rate float64) {
 	// float32 counts to 2^24; a larger t would make no difference to the corrections.
 	o.steps.Data[0]++
 	t := float64(o.steps.Data[0])
+	beta1, beta2 := float64(float32(o.Beta1)), float64(float32(o.Beta2)) // as the kernel has them
 	o.now = kernel.AdamStep{
 		LearningRate: float32(rate), Beta1: float32(o.Beta1), Beta2: float32(o.Beta2),
 		Epsilon: float32(o.Epsilon), WeightDecay: float32(o.WeightDecay),
-		Correction1: float32(1 / (1 - math.Pow(o.Beta1, t))),
-		Correction2: float32(1 / (1 - math.Pow(o.Beta2, t))),
+		Correction1: float32(1 / (1 - math.Pow(beta1, t))),
+		Correction2: float32(1 / (1 - math.Pow(beta2, t))),
 	}
 	parallel.Run(len(o.pieces), (*adamTask)(o))
 }

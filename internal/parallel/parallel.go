@@ -8,6 +8,7 @@ package parallel
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -17,7 +18,7 @@ type Task interface{ Run(item int) }
 
 // Run calls t.Run(item) for every item in [0, items) and returns when all have returned. Items are handed out in
 // ascending order, one at a time, to the caller and to at most Threads()-1 workers; the caller never waits for a worker
-// that has not begun. Run allocates nothing; t is to come from a [Pool] or to live as long as its owner.
+// that has not begun. Run allocates nothing once warm; t is to come from a [Pool] or to live as long as its owner.
 //
 // Run may be called from several goroutines at once, and from within an item: an inner loop shares the workers, and
 // whoever calls it can finish it alone.
@@ -32,27 +33,20 @@ func Run(items int, t Task) {
 		}
 		return
 	}
-	start()
 	j := jobs.Get()
 	if j.finished == nil {
 		j.finished = make(chan struct{}, 1)
 	}
-	j.task, j.items = t, int64(items)
+	j.task, j.items, j.panicked = t, int64(items), -1
 	j.next.Store(0)
 	j.done.Store(0)
 	j.state.Store(working)
-	j.panicked = -1
-	j.holders.Store(int64(helpers) + 1)
-	for offered := range helpers {
-		select {
-		case offers <- j:
-			continue
-		default: // nobody has taken earlier offers: all workers are busy
-		}
-		j.holders.Add(int64(offered - helpers))
-		break
-	}
-	if !j.work() {
+	j.holders.Store(1)
+
+	offer(j, helpers)
+	last := j.work()
+	withdraw(j)
+	if !last {
 		j.wait()
 	}
 	j.task = nil
@@ -127,20 +121,21 @@ func RunCopy[T any, P interface {
 	pool.Put(t)
 }
 
-// job is one call of Run. It is shared by the caller and the offers in the channel, which may outlive the call: holders
-// counts them, and the last one gives the job back. Who finds next at or beyond items touches nothing else.
+// job is one call of Run, shared by the caller and the workers that took it: holders counts them, and the last one to let
+// go gives the job back. Who comes too late finds next at or beyond items and touches nothing else.
 type job struct {
 	task     Task
 	items    int64
+	wanted   int           // workers that may still take it; under mu
 	next     atomic.Int64  // the next item to hand out
 	done     atomic.Int64  // items that have returned
 	state    atomic.Int32  // of the caller, if a worker is to return from the last item
 	finished chan struct{} // wakes the caller from sleep
 	holders  atomic.Int64
 
-	mu       sync.Mutex
+	failure  sync.Mutex
 	panicked int64 // the first item that panicked, or -1
-	value    any
+	value    any   // that it panicked with
 }
 
 // The states of a job whose last item is with a worker.
@@ -154,7 +149,7 @@ const (
 // for: the caller for about the length of one item, a worker for the time between the loops of a training step.
 const (
 	callerLooks = 20000
-	workerLooks = 2000
+	workerLooks = 4000
 )
 
 var jobs Pool[job]
@@ -196,11 +191,11 @@ func (j *job) runItems(count *int64) (exhausted bool) {
 			return
 		}
 		v := recover()
-		j.mu.Lock()
+		j.failure.Lock()
 		if j.panicked < 0 || i < j.panicked {
 			j.panicked, j.value = i, v
 		}
-		j.mu.Unlock()
+		j.failure.Unlock()
 	}()
 	for {
 		if i = j.next.Add(1) - 1; i >= j.items {
@@ -220,9 +215,12 @@ func (j *job) drop() {
 
 var (
 	threads atomic.Int64
+
 	mu      sync.Mutex
-	workers atomic.Int64           // goroutines that serve offers; changed under mu
-	offers  = make(chan *job, 256) // nil ends a worker
+	workers int          // goroutines that serve
+	queue   []*job       // jobs that want workers, oldest first
+	queued  atomic.Int64 // len(queue), for a look without mu
+	wake    = sync.NewCond(&mu)
 )
 
 func init() { threads.Store(int64(runtime.GOMAXPROCS(0))) }
@@ -236,28 +234,43 @@ func SetThreads(n int) {
 		panic(fmt.Sprintf("parallel.SetThreads: %d threads, want at least 1", n))
 	}
 	mu.Lock()
-	defer mu.Unlock()
 	threads.Store(int64(n))
-	for workers.Load() >= int64(n) {
-		offers <- nil
-		workers.Add(-1)
-	}
+	mu.Unlock()
+	wake.Broadcast() // workers that are too many go
 }
 
-// start starts the workers that are missing.
-func start() {
-	if workers.Load() >= threads.Load()-1 {
-		return
-	}
+// offer has so many workers take j.
+func offer(j *job, helpers int) {
 	mu.Lock()
-	defer mu.Unlock()
-	for workers.Load() < threads.Load()-1 {
-		workers.Add(1)
+	for ; workers < Threads()-1; workers++ {
 		go serve()
 	}
+	j.wanted = helpers
+	queue = append(queue, j)
+	queued.Store(int64(len(queue)))
+	mu.Unlock()
+	for range helpers {
+		wake.Signal()
+	}
 }
 
-// serve is a worker: it takes offers, and sleeps when there are none.
+// withdraw ends the offer of j.
+func withdraw(j *job) {
+	mu.Lock()
+	if j.wanted > 0 {
+		remove(j)
+	}
+	mu.Unlock()
+}
+
+// remove takes j out of the queue. The caller holds mu.
+func remove(j *job) {
+	i := slices.Index(queue, j)
+	queue = slices.Delete(queue, i, i+1)
+	queued.Store(int64(len(queue)))
+}
+
+// serve is a worker: it takes jobs, and sleeps when there are none.
 func serve() {
 	for j := take(); j != nil; j = take() {
 		if j.work() {
@@ -267,14 +280,26 @@ func serve() {
 	}
 }
 
-// take waits for an offer.
+// take waits for a job. It returns nil if there are more workers than there should be.
 func take() *job {
-	for range workerLooks {
-		select {
-		case j := <-offers:
-			return j
-		default:
-		}
+	for i := 0; i < workerLooks && queued.Load() == 0; i++ {
 	}
-	return <-offers
+	mu.Lock()
+	defer mu.Unlock()
+	for {
+		if workers > Threads()-1 {
+			workers--
+			return nil
+		}
+		if len(queue) > 0 {
+			break
+		}
+		wake.Wait()
+	}
+	j := queue[0]
+	j.holders.Add(1)
+	if j.wanted--; j.wanted == 0 {
+		remove(j)
+	}
+	return j
 }

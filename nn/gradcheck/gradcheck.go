@@ -78,7 +78,7 @@ type Part struct {
 // Directional checks the gradients of f, which reads the X of every part. For random directions d over one part, and over
 // all parts together, it compares
 //
-//	<Grad, d>   with   (f(X + h d) - f(X - h d)) / 2h,   h = 1/128
+//	<Grad, d>   with   (f(X + h d) - f(X - h d)) / 2h,   h = 1/512
 //
 // where an element of d is plus or minus the root mean square of its part (1 for a part that is all zeros). The error is
 // taken relative to the root mean square of <Grad, d> over such directions, or to the difference if that is larger. The X
@@ -88,7 +88,7 @@ type Part struct {
 // f is to sum its result in float64: of a float32 layer's output y, say, the inner product with a fixed random tensor r;
 // the gradients are then those that the layer's backward gives for dy = r.
 func Directional(f func() float64, src rand.Source, parts ...Part) error {
-	const directions, h = 8, 1.0 / 128
+	const directions, h = 8, 1.0 / 512
 	r := rand.New(src)
 	scales := make([]float64, len(parts))
 	for i, p := range parts {
