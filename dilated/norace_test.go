@@ -1,0 +1,5 @@
+//go:build !race
+
+package dilated
+
+const raceEnabled = false
