@@ -129,6 +129,8 @@ func convForwardAMX(c *ConvBF16) {
 	if c.Accumulate {
 		a.accumulate = 1
 	}
+	var config tileConfig
+	a.config = unsafe.Pointer(&config)
 	p := (*byte)(unsafe.Pointer(&a))
 	for t0 := 0; t0 < c.Rows; t0 += block {
 		rows := min(block, c.Rows-t0)
@@ -149,8 +151,7 @@ func convForwardAMX(c *ConvBF16) {
 				a.xStep, a.yStep = height*a.xStride, height*a.yStride
 				a.burst = max(0, height-4*a.tapCount*a.steps)
 				t += a.tiles * height
-				config := newTileConfig(height, cols)
-				a.config = unsafe.Pointer(&config)
+				config = newTileConfig(height, cols)
 				switch {
 				case height == 32 && cols > 16:
 					convTileAMX_2x2(p)

@@ -9,55 +9,48 @@ import (
 	"github.com/vqaudio/vqaudio/internal/kernel/reference"
 )
 
-// forEachSetting runs f under every tier and extension that this machine has.
-func forEachConvSetting(t *testing.T, f func(t *testing.T)) {
-	for _, s := range Available() {
-		t.Run(s.String(), func(t *testing.T) {
-			defer Use(Use(s))
-			f(t)
-		})
+// convShape is a stretch of a convolution to test: sizes, strides in floats, taps.
+type convShape struct {
+	rows, in, out, matrices int
+	taps                    []Tap
+	base, xLen              int // where the first row of x begins, and how long x is
+	xStride, yStride        int
+	accumulate, bias        bool
+}
+
+func (s convShape) String() string {
+	type plain convShape
+	return fmt.Sprintf("%+v", plain(s))
+}
+
+// newConvShape draws a shape of at most the given sizes: any stride and dilation, taps before and after the row, sometimes
+// masked, sometimes adjacent, rows of x and y sometimes longer than their channels.
+func newConvShape(r *rand.Rand, rows, in, out, taps int) convShape {
+	s := convShape{rows: rows, in: in, out: out, matrices: taps, accumulate: r.IntN(2) == 0, bias: r.IntN(2) == 0}
+	row := in + r.IntN(3)
+	s.xStride, s.yStride = row*(1+r.IntN(3)), out+r.IntN(3)
+	step := row * r.IntN(4)
+	if r.IntN(3) == 0 {
+		step = in // adjacent
 	}
-}
-
-// convCase is a convolution of random geometry with everything that the tests of one need.
-type convCase struct {
-	rows, in, out, taps, stride int
-	accumulate, bias            bool
-	xStride, yStride            int
-}
-
-func (c convCase) String() string {
-	return fmt.Sprintf("rows=%d in=%d out=%d taps=%d stride=%d acc=%v bias=%v", c.rows, c.in, c.out, c.taps, c.stride, c.accumulate, c.bias)
-}
-
-const sentinel = 1234.5
-
-// randomFloats has n floats in [-1, 1) between sentinels, at an odd alignment.
-type guarded struct {
-	all, part []float32
-	front     int
-}
-
-func newGuarded(r *rand.Rand, n int) guarded {
-	front := 1 + r.IntN(20)
-	g := guarded{all: make([]float32, front+n+17), front: front}
-	for i := range g.all {
-		g.all[i] = sentinel
+	before := taps / 2
+	for p := range taps {
+		s.taps = append(s.taps, Tap{Offset: (p - before) * step, Weight: p})
 	}
-	g.part = g.all[front : front+n : front+n]
-	for i := range g.part {
-		g.part[i] = 2*r.Float32() - 1
+	if taps > 1 && r.IntN(3) == 0 {
+		s.taps = append(s.taps[:1], s.taps[2:]...) // masked
 	}
-	return g
+	s.base = before * step
+	s.xLen = s.base + max(rows-1, 0)*s.xStride + max(taps-1, 0)*step + in
+	return s
 }
 
-func (g guarded) check(t *testing.T, what string) {
-	t.Helper()
-	for i, v := range g.all {
-		if (i < g.front || i >= g.front+len(g.part)) && v != sentinel {
-			t.Fatalf("%s: guard word %d overwritten with %v", what, i-g.front, v)
-		}
+func randomConvShape(r *rand.Rand) convShape {
+	rows := r.IntN(40)
+	if r.IntN(4) == 0 {
+		rows += 2 * gradientBlock
 	}
+	return newConvShape(r, rows, r.IntN(40), r.IntN(70), r.IntN(5))
 }
 
 func widen(x []float32) []float64 {
@@ -68,174 +61,284 @@ func widen(x []float32) []float64 {
 	return y
 }
 
-func widenTaps(taps []Tap) []reference.Tap {
-	w := make([]reference.Tap, len(taps))
-	for i, p := range taps {
-		w[i] = reference.Tap(p)
+// forward runs the plain float64 loop of the convolution on y.
+func (s convShape) forward(x, w, bias, y []float64) {
+	for t := range s.rows {
+		for n := range s.out {
+			switch at := t*s.yStride + n; {
+			case s.accumulate:
+			case s.bias:
+				y[at] = bias[n]
+			default:
+				y[at] = 0
+			}
+		}
 	}
-	return w
+	reference.Conv(s.rows, s.in, s.out, x, s.base, s.xStride, s.referenceTaps(), w, y, 0, s.yStride)
 }
 
-func checkClose(t *testing.T, what string, found []float32, want []float64, tolerance float64) {
+func (s convShape) gradient(x, dy, dw []float64) {
+	reference.ConvWeightGradient(s.rows, s.in, s.out, x, s.base, s.xStride, s.referenceTaps(), dw, dy, 0, s.yStride)
+}
+
+func (s convShape) referenceTaps() []reference.Tap {
+	taps := make([]reference.Tap, len(s.taps))
+	for i, p := range s.taps {
+		taps[i] = reference.Tap(p)
+	}
+	return taps
+}
+
+// run computes the convolution on the active tier.
+func (s convShape) run(x, w, bias, y, packed []float32) {
+	c := Conv{Rows: s.rows, X: x, XBase: s.base, XStride: s.xStride, Taps: s.taps,
+		W: PackWeights(packed, w, s.matrices, s.in, s.out), Y: y, YStride: s.yStride, Accumulate: s.accumulate}
+	if s.bias {
+		c.Bias = bias
+	}
+	ConvForward(&c)
+}
+
+func (s convShape) runGradient(x, dy, dw []float32) {
+	ConvWeightGradient(&ConvGradient{Rows: s.rows, In: s.in, Out: s.out, X: x, XBase: s.base, XStride: s.xStride, Taps: s.taps,
+		DY: dy, DYStride: s.yStride, DW: dw, DWTap: s.in * s.out, DWStride: s.out})
+}
+
+// absolute has the magnitudes of x.
+func absolute(x []float64) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = math.Abs(v)
+	}
+	return y
+}
+
+// checkSums compares sums of terms float32 products with their float64 values, NaN with NaN. They may be apart by what
+// rounding after every term can amount to, given the sums of the magnitudes of the terms.
+func checkSums(t testing.TB, what fmt.Stringer, found []float32, want, magnitude []float64, terms int) {
 	t.Helper()
+	bound := float64(terms+2) * 0x1p-24
 	for i, v := range found {
-		if math.IsNaN(want[i]) && v != v {
+		w := want[i]
+		if float64(v) == w || math.IsNaN(w) && v != v {
 			continue
 		}
-		if float64(v) == want[i] { // infinities
-			continue
-		}
-		if d := math.Abs(float64(v) - want[i]); !(d <= tolerance*(1+math.Abs(want[i]))) {
-			t.Fatalf("%s: element %d is %v, want %v", what, i, v, want[i])
+		if d := math.Abs(float64(v) - w); !(d <= bound*magnitude[i]+0x1p-126) {
+			t.Fatalf("%v: element %d is %v, want %v", what, i, v, w)
 		}
 	}
 }
 
-func randomConvCase(r *rand.Rand) convCase {
-	c := convCase{rows: r.IntN(40), in: r.IntN(40), out: r.IntN(70), taps: r.IntN(5), stride: 1 + r.IntN(3),
-		accumulate: r.IntN(2) == 0, bias: r.IntN(2) == 0}
-	if r.IntN(4) == 0 {
-		c.rows += 300
+// testConv runs one shape forward and backward on the active tier; special puts NaN and infinities among the numbers.
+func testConv(t testing.TB, r *rand.Rand, s convShape, special bool) {
+	buffer := func(n int) ([]float32, fenced[float32]) {
+		x, f := newFenced[float32](n, r.IntN(16))
+		for i := range x {
+			x[i] = 2*r.Float32() - 1
+			if special && r.IntN(64) == 0 {
+				x[i] = []float32{float32(math.NaN()), posInf, negInf}[r.IntN(3)]
+			}
+		}
+		return x, f
 	}
-	c.xStride = (c.in + r.IntN(3)) * c.stride
-	c.yStride = c.out + r.IntN(3)
-	return c
+	x, _ := buffer(s.xLen)
+	w, _ := buffer(s.matrices * s.in * s.out)
+	bias, _ := buffer(s.out)
+	y, yFence := buffer(s.rows * s.yStride)
+	dw, dwFence := buffer(len(w))
+	packed, packedFence := newFenced[float32](PackedLen(s.matrices, s.in, s.out), r.IntN(16))
+
+	want, size := widen(dw), absolute(widen(dw))
+	s.gradient(widen(x), widen(y), want)
+	s.gradient(absolute(widen(x)), absolute(widen(y)), size)
+	s.runGradient(x, y, dw)
+	checkSums(t, s, dw, want, size, s.rows)
+	dwFence.check(t, "dw")
+
+	want, size = widen(y), absolute(widen(y))
+	s.forward(widen(x), widen(w), widen(bias), want)
+	s.forward(absolute(widen(x)), absolute(widen(w)), absolute(widen(bias)), size)
+	s.run(x, w, bias, y, packed)
+	checkSums(t, s, y, want, size, len(s.taps)*s.in)
+	yFence.check(t, "y")
+	packedFence.check(t, "packed weights")
 }
 
-// geometry gives taps of the case, some with negative offsets, the base that keeps them in range and x's length.
-func (c convCase) geometry(r *rand.Rand) (taps []Tap, base, length int) {
-	dilation := r.IntN(4) * max(c.in, 1)
-	if r.IntN(3) == 0 {
-		dilation = c.in
-	}
-	for p := range c.taps {
-		taps = append(taps, Tap{Offset: (p - c.taps/2) * dilation, Weight: p})
-	}
-	if r.IntN(3) == 0 && len(taps) > 1 {
-		taps = taps[:len(taps)-1] // a mask
-	}
-	base = c.taps / 2 * dilation
-	return taps, base, base + max(c.rows-1, 0)*c.xStride + max(c.taps-1, 0)*dilation + c.in
-}
-
-func TestConvForward(t *testing.T) {
-	forEachConvSetting(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(1, 2))
-		for range 400 {
-			c := randomConvCase(r)
-			taps, base, length := c.geometry(r)
-			x := newGuarded(r, length)
-			w := newGuarded(r, c.taps*c.in*c.out)
-			bias := newGuarded(r, c.out)
-			y := newGuarded(r, c.rows*c.yStride)
-			want := widen(y.part)
-			for i := range c.rows {
-				for n := range c.out {
-					switch {
-					case c.accumulate:
-					case c.bias:
-						want[i*c.yStride+n] = float64(bias.part[n])
-					default:
-						want[i*c.yStride+n] = 0
-					}
-				}
-			}
-			reference.Conv(c.rows, c.in, c.out, widen(x.part), base, c.xStride, widenTaps(taps), widen(w.part), want, 0, c.yStride)
-			packed := newGuarded(r, PackedLen(c.taps, c.in, c.out))
-			conv := Conv{Rows: c.rows, X: x.part, XBase: base, XStride: c.xStride, Taps: taps,
-				W: PackWeights(packed.part, w.part, c.taps, c.in, c.out), Y: y.part, YStride: c.yStride, Accumulate: c.accumulate}
-			if c.bias {
-				conv.Bias = bias.part
-			}
-			ConvForward(&conv)
-			checkClose(t, c.String(), y.part, want, 1e-5)
-			y.check(t, c.String())
-			packed.check(t, c.String())
+func TestConv(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
+		r := newRand(1)
+		for i := range 400 {
+			testConv(t, r, randomConvShape(r), i%4 == 0)
 		}
 	})
 }
 
-// TestConvTransposed uses transposed weights and negated offsets for the input gradient.
+// TestConvSizes walks through every height and width of a tile, and its neighbours.
+func TestConvSizes(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
+		r := newRand(2)
+		for rows := range 32 {
+			testConv(t, r, newConvShape(r, rows, 5, 3, 2), false)
+		}
+		for in := range 34 {
+			testConv(t, r, newConvShape(r, 3, in, 4, 1), false)
+		}
+		for out := range 70 {
+			testConv(t, r, newConvShape(r, 2, 3, out, 1), false)
+		}
+	})
+}
+
+func FuzzConv(f *testing.F) {
+	f.Add(uint64(1), uint8(14), uint8(3), uint8(33), uint8(2), false)
+	f.Add(uint64(2), uint8(31), uint8(16), uint8(16), uint8(1), true)
+	f.Add(uint64(3), uint8(0), uint8(0), uint8(0), uint8(0), false)
+	f.Fuzz(func(t *testing.T, seed uint64, rows, in, out, taps uint8, special bool) {
+		defer Use(Active())
+		for _, setting := range Available() {
+			Use(setting)
+			r := newRand(seed)
+			s := newConvShape(r, int(rows), int(in), int(out), int(taps%6))
+			testConv(t, r, s, special)
+			testConvBF16(t, r, s)
+		}
+	})
+}
+
+// TestConvTransposed: with transposed weights and negated offsets the same loop is the input gradient.
 func TestConvTransposed(t *testing.T) {
-	forEachConvSetting(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(3, 4))
+	forEachSetting(t, func(t *testing.T) {
+		r := newRand(3)
 		for range 100 {
 			rows, in, out, count := 20+r.IntN(40), 1+r.IntN(40), 1+r.IntN(40), 1+r.IntN(3)
 			dilation := 1 + r.IntN(4)
 			reach := (count - 1) * dilation
-			var taps, back []Tap
+			s := convShape{rows: rows, in: in, out: out, xStride: in, yStride: out}
+			var back []Tap
 			for p := range count {
-				taps = append(taps, Tap{p * dilation * in, p})
+				s.taps = append(s.taps, Tap{p * dilation * in, p})
 				back = append(back, Tap{-p * dilation * out, p})
 			}
-			w, dy := newGuarded(r, count*in*out), newGuarded(r, (rows+2*reach)*out)
-			clear(dy.part[:reach*out])
-			clear(dy.part[(rows+reach)*out:])
-			dx := newGuarded(r, (rows+reach)*in)
-			want := make([]float64, len(dx.part))
-			reference.ConvInputGradient(rows, in, out, want, 0, in, widenTaps(taps), widen(w.part), widen(dy.part[reach*out:]), 0, out)
-			ConvForward(&Conv{Rows: rows + reach, X: dy.part, XBase: reach * out, XStride: out, Taps: back,
-				W: PackWeightsTransposed(make([]float32, PackedLen(count, out, in)), w.part, count, in, out), Y: dx.part, YStride: in})
-			checkClose(t, "dx", dx.part, want, 1e-5)
-			dx.check(t, "dx")
+			w := normals(r, make([]float32, count*in*out), 0.5)
+			dy := make([]float32, (rows+2*reach)*out) // zeros before and after
+			normals(r, dy[reach*out:(rows+reach)*out], 0.5)
+			dx, fence := newFenced[float32]((rows+reach)*in, r.IntN(16))
+			want, size := make([]float64, len(dx)), make([]float64, len(dx))
+			reference.ConvInputGradient(rows, in, out, want, 0, in, s.referenceTaps(), widen(w), widen(dy[reach*out:]), 0, out)
+			reference.ConvInputGradient(rows, in, out, size, 0, in, s.referenceTaps(), absolute(widen(w)), absolute(widen(dy[reach*out:])), 0, out)
+			ConvForward(&Conv{Rows: rows + reach, X: dy, XBase: reach * out, XStride: out, Taps: back,
+				W: PackWeightsTransposed(make([]float32, PackedLen(count, out, in)), w, count, in, out), Y: dx, YStride: in})
+			checkSums(t, s, dx, want, size, count*out)
+			fence.check(t, "dx")
 		}
 	})
 }
 
-func TestConvWeightGradient(t *testing.T) {
-	forEachConvSetting(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(5, 6))
-		for range 300 {
-			c := randomConvCase(r)
-			taps, base, length := c.geometry(r)
-			x, dy := newGuarded(r, length), newGuarded(r, c.rows*c.yStride)
-			dw := newGuarded(r, c.taps*c.in*c.out)
-			want := widen(dw.part)
-			reference.ConvWeightGradient(c.rows, c.in, c.out, widen(x.part), base, c.xStride, widenTaps(taps), want, widen(dy.part), 0, c.yStride)
-			ConvWeightGradient(&ConvGradient{Rows: c.rows, In: c.in, Out: c.out, X: x.part, XBase: base, XStride: c.xStride, Taps: taps,
-				DY: dy.part, DYStride: c.yStride, DW: dw.part, DWTap: c.in * c.out, DWStride: c.out})
-			checkClose(t, c.String(), dw.part, want, 3e-5)
-			dw.check(t, c.String())
+// TestConvSplit: the result does not depend, in any bit, on how the rows of a convolution or the channels of a weight
+// gradient are split into calls.
+func TestConvSplit(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
+		const rows, in, out = 500, 37, 41
+		r := newRand(4)
+		x, w := normals(r, make([]float32, rows*in), 1), normals(r, make([]float32, in*out), 1)
+		whole, parts := make([]float32, rows*out), make([]float32, rows*out)
+		c := Conv{Rows: rows, X: x, XStride: in, Taps: []Tap{{}}, W: PackWeights(make([]float32, PackedLen(1, in, out)), w, 1, in, out), Y: whole, YStride: out}
+		ConvForward(&c)
+		c.Y = parts
+		for from := 0; from < rows; from += c.Rows {
+			c.Rows, c.XBase, c.YBase = min(1+r.IntN(60), rows-from), from*in, from*out
+			ConvForward(&c)
 		}
-	})
-}
+		sameBits(t, "rows", parts, whole)
 
-// BenchmarkConv reports GFLOP/s of the three products for a 1x1 and a dilated layer.
-func BenchmarkConv(b *testing.B) {
-	type shape struct{ out, in, rows, taps int }
-	for _, s := range Available() {
-		if s.Tier == Generic || s.Ext != Best().Ext && s.Tier == AVX512 {
-			continue
-		}
-		for _, h := range []shape{{128, 64, 8192, 1}, {128, 128, 8192, 1}, {256, 256, 8192, 1}, {256, 256, 32768, 1},
-			{64, 64, 8192, 2}, {128, 128, 8192, 2}, {256, 256, 8192, 2}} {
-			const dilation = 64
-			reach := (h.taps - 1) * dilation
-			x, y := make([]float32, (h.rows+reach)*h.in), make([]float32, h.rows*h.out)
-			w, dw := make([]float32, h.taps*h.in*h.out), make([]float32, h.taps*h.in*h.out)
-			packed := make([]float32, PackedLen(h.taps, h.in, h.out))
-			var taps []Tap
-			for p := range h.taps {
-				taps = append(taps, Tap{p * dilation * h.in, p})
+		dw, dwParts := make([]float32, in*out), make([]float32, in*out)
+		g := ConvGradient{Rows: rows, In: in, Out: out, X: x, XStride: in, Taps: []Tap{{}}, DY: whole, DYStride: out, DW: dw, DWStride: out}
+		ConvWeightGradient(&g)
+		g.DW = dwParts
+		for k := 0; k < in; k += g.In {
+			for n := 0; n < out; n += g.Out {
+				if n == 0 {
+					g.In = min(1+r.IntN(20), in-k)
+				}
+				g.Out = min(1+r.IntN(40), out-n)
+				g.XBase, g.DYBase, g.DWBase = k, n, k*out+n
+				ConvWeightGradient(&g)
 			}
-			flops := 2 * float64(h.rows*h.in*h.out*h.taps)
-			run := func(name string, f func()) {
-				b.Run(fmt.Sprintf("%s/%v/%dx%dx%dk%d", name, s.Tier, h.out, h.in, h.rows, h.taps), func(b *testing.B) {
-					defer Use(Use(s))
-					f()
+		}
+		sameBits(t, "channels", dwParts, dw)
+	})
+}
+
+func sameBits(t *testing.T, what string, found, want []float32) {
+	t.Helper()
+	for i, v := range found {
+		if math.Float32bits(v) != math.Float32bits(want[i]) {
+			t.Fatalf("split by %s: element %d is %v, want %v", what, i, v, want[i])
+		}
+	}
+}
+
+func TestConvAllocatesNothing(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
+		s := newConvShape(newRand(5), 40, 20, 50, 2)
+		x, w, bias, y := make([]float32, s.xLen), make([]float32, 2*20*50), make([]float32, 50), make([]float32, s.rows*s.yStride)
+		packed := make([]float32, PackedLen(2, 20, 50))
+		if n := testing.AllocsPerRun(10, func() { s.run(x, w, bias, y, packed); s.runGradient(x, y, w) }); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+	})
+}
+
+// TestConvPanics: a reach outside a slice is caught before any arithmetic, and the message has both sizes.
+func TestConvPanics(t *testing.T) {
+	r := newRand(6)
+	s := newConvShape(r, 10, 4, 6, 2)
+	x, w, y := make([]float32, s.xLen), make([]float32, 2*4*6), make([]float32, s.rows*s.yStride)
+	packed := make([]float32, PackedLen(2, 4, 6))
+	s.bias = false
+	for name, f := range map[string]func(){
+		"short x":      func() { s.run(x[:(s.rows-1)*s.xStride], w, nil, y, packed) },
+		"short y":      func() { s.run(x, w, nil, y[:(s.rows-1)*s.yStride], packed) },
+		"short w":      func() { s.run(x, w[1:], nil, y, packed) },
+		"short packed": func() { s.run(x, w, nil, y, packed[1:]) },
+		"short dw":     func() { s.runGradient(x, y, w[:1]) },
+	} {
+		func() {
+			defer func() {
+				if v := recover(); v == nil {
+					t.Errorf("%s: no panic", name)
+				} else if _, ok := v.(string); !ok {
+					t.Errorf("%s: panic %v, want a message", name, v)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+// BenchmarkConv reports GFLOP/s of the products of 1x1 and dilated layers.
+func BenchmarkConv(b *testing.B) {
+	forEachTier(b, func(b *testing.B) {
+		for _, h := range []struct{ out, in, rows, taps int }{{128, 64, 8192, 1}, {256, 256, 8192, 1}, {64, 64, 8192, 2}, {128, 128, 8192, 2}} {
+			const dilation = 64
+			s := convShape{rows: h.rows, in: h.in, out: h.out, matrices: h.taps, xStride: h.in, yStride: h.out}
+			for p := range h.taps {
+				s.taps = append(s.taps, Tap{p * dilation * h.in, p})
+			}
+			x, y := make([]float32, (h.rows+(h.taps-1)*dilation)*h.in), make([]float32, h.rows*h.out)
+			w := make([]float32, h.taps*h.in*h.out)
+			packed := make([]float32, PackedLen(h.taps, h.in, h.out))
+			for name, f := range map[string]func(){
+				"forward":  func() { s.run(x, w, nil, y, packed) },
+				"gradient": func() { s.runGradient(x, y, w) },
+			} {
+				b.Run(fmt.Sprintf("%s/%dx%dx%d,k=%d", name, h.out, h.in, h.rows, h.taps), func(b *testing.B) {
 					for b.Loop() {
 						f()
 					}
-					b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+					b.ReportMetric(2*float64(h.rows*h.in*h.out*h.taps)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 				})
 			}
-			run("forward", func() {
-				ConvForward(&Conv{Rows: h.rows, X: x, XStride: h.in, Taps: taps, W: PackWeights(packed, w, h.taps, h.in, h.out), Y: y, YStride: h.out})
-			})
-			run("gradient", func() {
-				ConvWeightGradient(&ConvGradient{Rows: h.rows, In: h.in, Out: h.out, X: x, XStride: h.in, Taps: taps,
-					DY: y, DYStride: h.out, DW: dw, DWTap: h.in * h.out, DWStride: h.out})
-			})
 		}
-	}
+	})
 }
