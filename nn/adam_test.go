@@ -11,7 +11,7 @@ import (
 // someParameters are of sizes below, at and above a block.
 func someParameters(seed uint64) Parameters {
 	r := rand.New(rand.NewPCG(seed, 0))
-	ps := Parameters{NewParameter("a", 3, 5), NewParameter("b", elementBlock), NewParameter("c", 7, 9001), NewParameter("none", 0)}
+	ps := Parameters{NewParameter("a", 3, 5), NewParameter("b", elementBlock), NewParameter("c", 3, 5501), NewParameter("none", 0)}
 	for _, p := range ps {
 		copy(p.Value.Data, random(r, 1, p.Value.Len()).Data)
 		copy(p.Grad.Data, random(r, 1, p.Value.Len()).Data)
@@ -36,7 +36,7 @@ func values(ps Parameters) [][]float32 {
 	return all
 }
 
-// Adam and AdamW over 20 steps against the algorithm in float64.
+// Adam and AdamW over 8 steps against the algorithm in float64.
 func TestAdam(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		for _, weightDecay := range []float64{0, 0.1} {
@@ -50,7 +50,7 @@ func TestAdam(t *testing.T) {
 					want = append(want, state{w: float64(w)})
 				}
 			}
-			for step := 1; step <= 20; step++ {
+			for step := 1; step <= 8; step++ {
 				rate := 0.01 / float64(step)
 				newGradients(ps, step)
 				o.Step(rate)
@@ -75,8 +75,8 @@ func TestAdam(t *testing.T) {
 					i++
 				}
 			}
-			if s := o.State().Find("adam.steps"); s == nil || s.Value.Data[0] != 20 {
-				t.Errorf("state says %v steps, want 20", s)
+			if s := o.State().Find("adam.steps"); s == nil || s.Value.Data[0] != 8 {
+				t.Errorf("state says %v steps, want 8", s)
 			}
 		}
 	})
@@ -173,7 +173,7 @@ func TestClipGlobalNorm(t *testing.T) {
 		}
 		for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e30} {
 			ps := someParameters(4)
-			ps[2].Grad.Data[60000] = float32(bad)
+			ps[2].Grad.Data[16400] = float32(bad)
 			before := [][]float32{clone(ps[0].Grad.Data), clone(ps[2].Grad.Data)}
 			norm := ClipGlobalNorm(ps, 1)
 			if !math.IsNaN(norm) && !math.IsInf(norm, 1) {

@@ -53,7 +53,8 @@ func firstDifference(a, b []float32) int {
 	return -1
 }
 
-// near checks got against a float64 result: the largest error relative to the root mean square of want.
+// near checks got against a float64 result: errors relative to the element, or to the root mean square of all if that is
+// larger.
 func near(t *testing.T, what string, got []float32, want []float64, tolerance float64) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -65,7 +66,7 @@ func near(t *testing.T, what string, got []float32, want []float64, tolerance fl
 	}
 	scale := math.Sqrt(squares / float64(max(1, len(want))))
 	for i, w := range want {
-		if e := math.Abs(float64(got[i]) - w); !(e <= tolerance*scale) {
+		if e := math.Abs(float64(got[i]) - w); !(e <= tolerance*max(scale, math.Abs(w))) {
 			t.Errorf("%s: element %d of %d is %g, want %g; root mean square %g", what, i, len(want), got[i], w, scale)
 			return
 		}

@@ -82,7 +82,7 @@ func train(steps int) [][]float32 {
 	ps := m.parameters()
 	o, average := NewAdam(ps), NewAverage(ps, 0.99)
 	rate := WarmUp(3, Exponential(0.01, 0.5, 10))
-	in, targets, levels, zeros := data(700)
+	in, targets, levels, zeros := data(500)
 	a := new(tensor.Arena)
 	var curve []float32
 	for step := range steps {
@@ -140,7 +140,7 @@ func TestTrainingStepAllocatesNothing(t *testing.T) {
 			ps := m.parameters()
 			o, average := NewAdam(ps), NewAverage(ps, 0.99)
 			rate := WarmUp(3, Cosine(0.01, 0, 100))
-			in, targets, levels, zeros := data(700)
+			in, targets, levels, zeros := data(200)
 			a := new(tensor.Arena)
 			step := 0
 			run := func() {
@@ -154,10 +154,10 @@ func TestTrainingStepAllocatesNothing(t *testing.T) {
 				a.Reset()
 				step++
 			}
-			for range 10 {
+			for range 5 {
 				run()
 			}
-			if n := testing.AllocsPerRun(10, run); n != 0 {
+			if n := testing.AllocsPerRun(5, run); n != 0 {
 				t.Errorf("%d threads: %v allocations a step", threads, n)
 			}
 		})
