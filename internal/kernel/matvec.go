@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-//go:generate go run -C generate ./matvec -out ..
+//go:generate go run -C generate ./matvec -out ../matvec_amd64.s
 
 // The products of a vector with a matrix, y = start + x W, that a sampler makes at every step: W is [in, out] and is
 // read once from beginning to end, so that its bytes are what a step costs. It is packed once, the same for all tiers:

@@ -2,7 +2,7 @@ package kernel
 
 import "math"
 
-//go:generate go run -C generate ./nearest -out ..
+//go:generate go run -C generate ./nearest -out ../nearest_amd64.s
 
 const (
 	nearestPanel = 32 // entries side by side in a packed codebook
