@@ -184,16 +184,17 @@ func (t *table) result(r bench.Result) {
 	}
 	t.group = group
 	line := fmt.Sprintf("%-*s  %-*s  %-*s  %10s %-10s", t.name, r.Name, t.shape, r.Shape, t.isa, r.ISA, fourDigits(r.Value), r.Unit)
+	var notes []string
 	if r.Bound != "" {
-		line += fmt.Sprintf("  %3.0f %% of %s", 100*r.Share, r.Bound)
+		notes = append(notes, fmt.Sprintf("%3.0f %% of %s", 100*r.Share, r.Bound))
 	}
 	if r.RatioToFloat32 != 0 {
-		line += fmt.Sprintf(", %.2f x f32", r.RatioToFloat32)
+		notes = append(notes, fmt.Sprintf("%.2f x f32", r.RatioToFloat32))
 	}
 	if r.SpeedUp != 0 {
-		line += fmt.Sprintf("; %.2f x one thread", r.SpeedUp)
+		notes = append(notes, fmt.Sprintf("%.2f x one thread", r.SpeedUp))
 	}
-	fmt.Fprintln(t.out, strings.TrimRight(line, " "))
+	fmt.Fprintln(t.out, strings.TrimRight(line+"  "+strings.Join(notes, ", "), " "))
 }
 
 // fourDigits: 1234, 207.3, 0.2871.

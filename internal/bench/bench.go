@@ -2,7 +2,7 @@
 // the peak of its multiply-add instructions, the bandwidth of its memory, or the time of a simpler loop that does the
 // part of the work that cannot be saved. It is what the command "vqaudio bench" prints.
 //
-// Clocks drift and other programs come and go, so a kernel and its bound are timed by turns, a few milliseconds each: the
+// Clocks drift and other programs come and go, so a kernel and its bound are timed by turns, for some milliseconds each: the
 // value is the median of the kernel's rates, the share the median of the ratios of neighbouring timings. Groups of
 // benchmarks live in files of their own (peak.go, conv.go, ...), each a function that returns a slice of definitions;
 // groups lists them.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/vqaudio/vqaudio/internal/kernel"
+	"github.com/vqaudio/vqaudio/internal/kernel/peak"
 )
 
 // matVecs: shapes are outputs x inputs. A sampler reads its weights once for every sample, so that work is counted in
@@ -59,10 +60,13 @@ func int8ISA() string {
 	return vectorISA()
 }
 
-// reading reads as many bytes, and does next to nothing with them.
+// reading reads as many bytes, and does nothing with them.
 func reading(bytes int) func() func() {
 	return func() func() {
-		x := floats(bytes / 4)
-		return func() { kernel.Max(x) }
+		buf := make([]byte, bytes)
+		for i := range buf {
+			buf[i] = 1 // memory of its own: untouched pages may all be the same one
+		}
+		return func() { peak.Read(buf) }
 	}
 }

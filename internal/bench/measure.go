@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	timing    = 3 * time.Millisecond // the length of one timing, if there is time enough
+	timing    = 5 * time.Millisecond // the length of one timing, if there is time enough
+	settling  = 2                    // timings that pass unmeasured before it
 	maxRounds = 400
 )
 
@@ -26,8 +27,8 @@ type Observer struct {
 }
 
 // Measure measures benchmarks on the given number of threads, one after the other, and takes about limit for all of them:
-// each gets an equal part of the time that is left. When the time has run out, or ctx is cancelled, it stops; leftOut are
-// the benchmarks that were not measured. Nothing else may compute meanwhile.
+// each gets an equal part of the time that is left, and is left out if measuring it once would take more than half of
+// that. When the time has run out, or ctx is cancelled, it stops. Nothing else may compute meanwhile.
 func Measure(ctx context.Context, benchmarks []Benchmark, threads int, limit time.Duration, o Observer) (results []Result, leftOut []Benchmark) {
 	before := parallel.Threads()
 	parallel.SetThreads(threads)
@@ -36,35 +37,43 @@ func Measure(ctx context.Context, benchmarks []Benchmark, threads int, limit tim
 	for i, b := range benchmarks {
 		left := deadline.Sub(now())
 		if left <= 0 || ctx.Err() != nil {
-			return results, benchmarks[i:]
+			return results, append(leftOut, benchmarks[i:]...)
 		}
 		if o.Started != nil {
 			o.Started(i, b, left)
 		}
-		r, ok := measure(ctx, b, threads, left/time.Duration(len(benchmarks)-i))
+		r, ok := measure(ctx, b, threads, left/time.Duration(len(benchmarks)-i), left/2)
 		if !ok {
-			return results, benchmarks[i:]
+			leftOut = append(leftOut, b)
+			continue
 		}
 		results = append(results, r)
 		if o.Measured != nil {
 			o.Measured(r)
 		}
 	}
-	return results, nil
+	return results, leftOut
 }
 
 // contender is one of the jobs that are timed by turns.
 type contender struct {
 	job
-	threads int
-	batch   int       // runs in one timing
-	rates   []float64 // work per second, one for each round
+	threads       int
+	settle, batch int       // runs before a timing, runs in it
+	rates         []float64 // work per second, one for each round
 }
 
-// run times one batch, and returns the rate.
-func (c *contender) run() float64 {
+// time lets the machine settle, and returns the rate in the runs after that. For some milliseconds after work of another
+// kind the clock is not what it comes to be: a peak timed at once after a kernel that waits for memory is a tenth too low.
+func (c *contender) time() float64 {
+	c.run(c.settle)
+	return c.run(c.batch)
+}
+
+// run returns the rate in that many runs.
+func (c *contender) run(runs int) float64 {
 	start := now()
-	for range c.batch {
+	for range runs {
 		if c.threads > 1 {
 			parallel.Run(c.items, c.Task)
 		} else {
@@ -76,11 +85,12 @@ func (c *contender) run() float64 {
 			c.finish()
 		}
 	}
-	return c.work * float64(c.batch) / now().Sub(start).Seconds()
+	return c.work * float64(runs) / now().Sub(start).Seconds()
 }
 
-// measure measures b in about the given time, at least once; it reports false if ctx was cancelled before that.
-func measure(ctx context.Context, b Benchmark, threads int, limit time.Duration) (Result, bool) {
+// measure measures b in about the given time, but at least once. It reports false if ctx was cancelled before that, or if
+// it would take longer than most.
+func measure(ctx context.Context, b Benchmark, threads int, limit, most time.Duration) (Result, bool) {
 	start := now()
 	runtime.GC() // what it frees holds the operands of this benchmark, and it does not run later
 	var all []*contender
@@ -100,11 +110,23 @@ func measure(ctx context.Context, b Benchmark, threads int, limit time.Duration)
 		single = add(b.job, 1)
 	}
 
-	// Warm up: caches, clocks, page tables. The second run, where that is short, tells how many make a timing.
-	length := min(timing, limit/time.Duration(10*len(all))).Seconds()
+	// From one item of each: a run to warm up and a run to be timed.
+	estimate := time.Duration(0)
 	for _, c := range all {
-		if c.work/c.run() < length {
-			c.batch = max(1, int(length*c.run()/c.work))
+		begin := now()
+		c.Task.Run(0)
+		estimate += 2 * now().Sub(begin) * time.Duration(c.items) / time.Duration(min(c.threads, c.items))
+	}
+	if estimate > most {
+		return Result{}, false
+	}
+
+	// Warm up: caches, page tables. The second run, where that is short, tells how many make a timing.
+	length := min(timing, limit/time.Duration(10*(1+settling)*len(all))).Seconds()
+	for _, c := range all {
+		if c.work/c.run(1) < length {
+			c.batch = max(1, int(length*c.run(1)/c.work))
+			c.settle = settling * c.batch
 		}
 		if ctx.Err() != nil {
 			return Result{}, false
@@ -117,7 +139,7 @@ func measure(ctx context.Context, b Benchmark, threads int, limit time.Duration)
 			if rounds%2 == 1 { // to and fro, so that each follows on the other as often
 				i = len(all) - 1 - i
 			}
-			all[i].rates = append(all[i].rates, all[i].run())
+			all[i].rates = append(all[i].rates, all[i].time())
 		}
 		rounds++
 		// Stop at the round whose end is nearest to the limit.

@@ -53,7 +53,7 @@ func TestMeasureByKnownTimes(t *testing.T) {
 			job: c.moving(4 * ms), bound: c.moving(2 * ms), float32: c.moving(12 * ms),
 		},
 		{Name: "second", unit: gigaflops, job: c.moving(20 * time.Microsecond)},
-		{Name: "left out", unit: gigaflops, job: c.moving(ms)},
+		{Name: "third", unit: gigaflops, job: c.moving(ms)},
 	}
 	var started, measured []string
 	begin := c.Time
@@ -85,10 +85,17 @@ func TestMeasureByKnownTimes(t *testing.T) {
 		}
 	}
 
-	// The first takes 13 ms at least on one thread, so that nothing is left of 10 ms for others.
-	results, leftOut = Measure(context.Background(), benchmarks, 1, 10*ms, Observer{})
-	if len(results) != 1 || len(leftOut) != 2 || results[0].Repetitions != 1 {
-		t.Errorf("%+v and %d left out", results, len(leftOut))
+	// The first takes 36 ms at least on one thread, more than half of 50 ms; the others leave nothing of their parts.
+	begin = c.Time
+	results, leftOut = Measure(context.Background(), benchmarks, 1, 50*ms, Observer{})
+	if len(results) != 2 || len(leftOut) != 1 || leftOut[0].Name != "first" {
+		t.Errorf("%+v and %+v left out", results, leftOut)
+	}
+	if took := c.Sub(begin); took < 40*ms || took > 60*ms {
+		t.Errorf("50 ms took %v", took)
+	}
+	if results, leftOut = Measure(context.Background(), benchmarks, 1, 0, Observer{}); len(results) != 0 || len(leftOut) != 3 {
+		t.Errorf("in no time %+v, and %+v left out", results, leftOut)
 	}
 }
 
