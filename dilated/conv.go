@@ -233,17 +233,22 @@ func (c *Conv) plan(x tensor.Tensor) *plan {
 		panic(fmt.Sprintf("dilated.Conv: input of shape %v, weight of shape %v, kernel %d x %d", x, c.Weight.Value,
 			c.config.Height.checked().Kernel, c.config.Width.checked().Kernel))
 	}
-	key := planKey{batch: x.Dim(0), height: 1, width: x.Dim(x.Rank() - 2), precision: c.config.Precision}
+	key := planKey{batch: x.Dim(0), height: 1, width: x.Dim(x.Rank() - 2), precision: c.precision()}
 	if x.Rank() == 4 {
 		key.height = x.Dim(1)
 	}
 	if c.pointwise() { // all positions are one long sequence
 		key.batch, key.height, key.width = 1, 1, key.batch*key.height*key.width
 	}
-	if min(c.config.In, c.config.Out) < 16 {
-		key.precision = Float32
-	}
 	return c.planFor(key)
+}
+
+// precision is that in which the layer computes.
+func (c *Conv) precision() Precision {
+	if min(c.config.In, c.config.Out) < 16 {
+		return Float32
+	}
+	return c.config.Precision
 }
 
 // planFor returns the last plan made if it is for key, and otherwise makes one.
