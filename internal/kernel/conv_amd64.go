@@ -244,8 +244,8 @@ func convWeightGradient(g *ConvGradient) {
 		return
 	}
 	width := panelWidth()
-	var packed [gradientBlock * 32]float32
-	a := gradientArgs{xStride: g.XStride * 4, dyStride: g.DYStride * 4, dwStride: g.DWStride * 4, packed: unsafe.Pointer(&packed)}
+	var buffer [gradientBlock*32 + 15]float32
+	a := gradientArgs{xStride: g.XStride * 4, dyStride: g.DYStride * 4, dwStride: g.DWStride * 4, packed: align64(&buffer[0])}
 	tall := 14
 	if active.Tier == AVX2 {
 		tall = 6
@@ -277,6 +277,11 @@ func convWeightGradient(g *ConvGradient) {
 			}
 		}
 	}
+}
+
+// align64 is the first multiple of 64 bytes from p on: loads of whole vectors do not straddle lines there.
+func align64(p *float32) unsafe.Pointer {
+	return unsafe.Add(unsafe.Pointer(p), -uintptr(unsafe.Pointer(p))&63)
 }
 
 // gradientTile runs the tallest tile that left input channels allow and returns its height.
