@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -81,19 +80,19 @@ func runBench(c *cli.Context) error {
 
 	report := benchReport{Machine: bench.ThisMachine(threads), Results: []bench.Result{}}
 	p := progress{out: c.App.ErrWriter, total: len(chosen)}
-	observer := bench.Observer{Started: p.started, Measured: func(bench.Result) { p.clear() }}
+	observer := bench.Observer{Started: p.started, Measured: func(bench.Benchmark, bench.Result) { p.clear() }}
 	if !c.Bool("json") {
 		t.machine(report.Machine)
-		observer.Measured = func(r bench.Result) {
+		observer.Measured = func(b bench.Benchmark, r bench.Result) {
 			p.clear()
-			t.result(r)
+			t.result(b.Group, r)
 		}
 	}
 	results, leftOut := bench.Measure(c.Context, chosen, threads, time.Duration(seconds*float64(time.Second)), observer)
 	p.clear()
 	report.Results = append(report.Results, results...)
 	for _, b := range leftOut {
-		report.LeftOut = append(report.LeftOut, b.Name+" "+b.Shape)
+		report.LeftOut = append(report.LeftOut, title(b))
 	}
 	if c.Bool("json") {
 		e := json.NewEncoder(c.App.Writer)
@@ -103,7 +102,7 @@ func runBench(c *cli.Context) error {
 		}
 	}
 	if err := c.Context.Err(); err != nil {
-		return fmt.Errorf("%d of %d measured: %w", len(results), len(chosen), context.Cause(c.Context))
+		return err
 	}
 	if len(leftOut) > 0 {
 		fmt.Fprintf(c.App.ErrWriter, "note: %v seconds were too few: %d of %d left out, of %s\n",
@@ -124,8 +123,11 @@ func (p *progress) started(i int, b bench.Benchmark, left time.Duration) {
 	if isTerminal(p.out) {
 		begin, end = "\r\x1b[K", ""
 	}
-	fmt.Fprintf(p.out, "%s%d/%d %s %s, %.0f s left%s", begin, i+1, p.total, b.Name, b.Shape, math.Ceil(left.Seconds()), end)
+	fmt.Fprintf(p.out, "%s%d/%d %s, %.0f s left%s", begin, i+1, p.total, title(b), math.Ceil(left.Seconds()), end)
 }
+
+// title is the name of a benchmark with its shape, if it has one.
+func title(b bench.Benchmark) string { return strings.TrimSpace(b.Name + " " + b.Shape) }
 
 // clear takes the line away again.
 func (p *progress) clear() {
@@ -142,8 +144,8 @@ func isTerminal(w io.Writer) bool {
 // table prints results as they come, in columns that are wide enough for all.
 type table struct {
 	out              io.Writer
-	name, shape, isa int    // widths
-	group            string // of the last line
+	name, shape, isa int // widths
+	group, lines     int // the group of the last line; lines so far
 }
 
 func newTable(out io.Writer, chosen []bench.Benchmark) *table {
@@ -176,13 +178,13 @@ func (t *table) machine(m bench.Machine) {
 	fmt.Fprintf(t.out, "%-*s  %-*s  %-*s  %10s %-10s  %s\n", t.name, "benchmark", t.shape, "shape", t.isa, "with", "median", "", "share")
 }
 
-// result prints a line, after an empty one where a new group begins: names up to the first "-" or "/".
-func (t *table) result(r bench.Result) {
-	group := strings.FieldsFunc(r.Name, func(c rune) bool { return c == '-' || c == '/' })[0]
-	if t.group != "" && t.group != group {
+// result prints a line, after an empty one where a new group begins.
+func (t *table) result(group int, r bench.Result) {
+	if t.lines > 0 && t.group != group {
 		fmt.Fprintln(t.out)
 	}
 	t.group = group
+	t.lines++
 	line := fmt.Sprintf("%-*s  %-*s  %-*s  %10s %-10s", t.name, r.Name, t.shape, r.Shape, t.isa, r.ISA, fourDigits(r.Value), r.Unit)
 	var notes []string
 	if r.Bound != "" {

@@ -23,6 +23,7 @@ type Benchmark struct {
 	Shape string // "128x64x8192": output channels x input channels x time steps, if the group says nothing else
 	DType string // "f32", "bf16" or "int8": what is multiplied
 	ISA   string // the instructions that do the work: "avx512", "amx-bf16", "generic"
+	Group int    // benchmarks of one group stand together
 
 	unit unit
 	job  maker // what is measured
@@ -75,8 +76,11 @@ var groups = []func() []Benchmark{peaks, convolutions, dilatedConvolutions, elem
 // nothing is an [*UnknownNameError].
 func List(names ...string) ([]Benchmark, error) {
 	var all []Benchmark
-	for _, group := range groups {
-		all = append(all, group()...)
+	for i, group := range groups {
+		for _, b := range group() {
+			b.Group = i
+			all = append(all, b)
+		}
 	}
 	if len(names) == 0 {
 		return all, nil

@@ -23,7 +23,7 @@ var now = time.Now // replaced by a test
 // Observer is told how Measure gets on. Either function may be nil.
 type Observer struct {
 	Started  func(i int, b Benchmark, left time.Duration) // benchmark i begins; left is the time until all are done
-	Measured func(Result)
+	Measured func(Benchmark, Result)
 }
 
 // Measure measures benchmarks on the given number of threads, one after the other, and takes about limit for all of them:
@@ -49,7 +49,7 @@ func Measure(ctx context.Context, benchmarks []Benchmark, threads int, limit tim
 		}
 		results = append(results, r)
 		if o.Measured != nil {
-			o.Measured(r)
+			o.Measured(b, r)
 		}
 	}
 	return results, leftOut

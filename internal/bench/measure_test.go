@@ -59,7 +59,7 @@ func TestMeasureByKnownTimes(t *testing.T) {
 	begin := c.Time
 	results, leftOut := Measure(context.Background(), benchmarks[:2], 2, time.Second, Observer{
 		Started:  func(_ int, b Benchmark, _ time.Duration) { started = append(started, b.Name) },
-		Measured: func(r Result) { measured = append(measured, r.Name) },
+		Measured: func(_ Benchmark, r Result) { measured = append(measured, r.Name) },
 	})
 	if len(results) != 2 || len(leftOut) != 0 || len(started) != 2 || !slices.Equal(started, measured) {
 		t.Fatalf("%d results, %d left out, %q started, %q measured", len(results), len(leftOut), started, measured)
