@@ -91,12 +91,14 @@ func TestNoMoreThanThreadsWorkAtOnce(t *testing.T) {
 	For(100, func(int) { runtime.Gosched() })
 	withThreads(3, func() {
 		var now, most atomic.Int32
-		For(200, func(int) {
-			n := now.Add(1)
-			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-			}
-			runtime.Gosched()
-			now.Add(-1)
+		For(20, func(int) {
+			For(20, func(int) {
+				n := now.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				time.Sleep(20 * time.Microsecond)
+				now.Add(-1)
+			})
 		})
 		if most.Load() > 3 {
 			t.Errorf("%d items ran at once on 3 threads", most.Load())
