@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vqaudio/vqaudio/internal/kernel/reference"
+	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/nn/gradcheck"
 	"github.com/vqaudio/vqaudio/tensor"
 )
@@ -259,6 +260,31 @@ func TestParameters(t *testing.T) {
 	for _, bad := range []Parameters{append(ps, NewParameter("encoder.0.bias", 2)), append(ps, NewParameter("", 2))} {
 		if bad.CheckNames() == nil {
 			t.Errorf("CheckNames accepts %q", bad[3].Name)
+		}
+	}
+}
+
+func BenchmarkLinear(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 7))
+	const rows, in, out = 8192, 128, 256
+	x, dy := random(r, 1, rows, in), random(r, 1, rows, out)
+	l := NewLinear(in, out, rand.NewPCG(3, 4))
+	a := new(tensor.Arena)
+	for _, threads := range []int{1, 2} {
+		for name, products := range map[string]int{"forward": 1, "backward": 2} {
+			b.Run(fmt.Sprintf("%s/threads=%d", name, threads), func(b *testing.B) {
+				defer parallel.SetThreads(parallel.Threads())
+				parallel.SetThreads(threads)
+				for b.Loop() {
+					if name == "forward" {
+						l.Forward(a, x)
+					} else {
+						l.Backward(a, x, dy)
+					}
+					a.Reset()
+				}
+				b.ReportMetric(float64(2*rows*in*out*products*b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+			})
 		}
 	}
 }
