@@ -209,11 +209,11 @@ func (c *Conv) backward(a *tensor.Arena, x, dy tensor.Tensor, dx []float32, accu
 	p := c.plan(x)
 	c.checkGradient(x, dy)
 	scratch := a.Mark()
-	source, target, sweep := p.forward(c)
+	source, target, _ := p.forward(c)
 	xs, dys := source.operand(a, x.Data, p.precision), target.operand(a, dy.Data, p.precision)
 
 	// Forward: y = bias + sum over taps of x W. dW += x' dy, dbias += the sum of dy's rows.
-	c.addGradients(a, sweep, source, target, xs, dys, dy)
+	c.addGradients(p, xs, dys, dy)
 
 	// dx = dy W', along the sweep in the other direction.
 	if dx != nil {

@@ -298,6 +298,24 @@ func TestConvWide(t *testing.T) {
 		} {
 			checkConv(t, cfg, 2, 18, 20, float32Tolerance)
 		}
+		// Images so large that their weight gradients are not joined.
+		same, half := Axis{Kernel: 3, Dilation: 2, Padding: Same}, Axis{Kernel: 4, Stride: 2, Padding: Same}
+		for _, cfg := range []Config{
+			{In: 5, Out: 6, Height: same, Width: same},
+			{In: 5, Out: 6, Height: half, Width: half},
+			{In: 5, Out: 6, Height: half, Width: half, Transposed: true},
+			{In: 16, Out: 17, Height: half, Width: half, Precision: BFloat16},
+		} {
+			height, width := 48, 38
+			if cfg.Transposed {
+				height, width = 24, 19
+			}
+			checkConv(t, cfg, 2, height, width, float32Tolerance)
+			c := NewConv(cfg, rand.NewPCG(1, 1))
+			if p := c.plan(tensor.New(2, height, width, cfg.In)); p.joined {
+				t.Errorf("%+v: images are joined", cfg)
+			}
+		}
 	})
 }
 
@@ -510,7 +528,8 @@ func TestConvThreadsAndAllocations(t *testing.T) {
 				{In: 32, Out: 48, Height: half, Width: half},
 				{In: 32, Out: 48, Height: half, Width: half, Transposed: true},
 				{In: 33, Out: 48, Height: same, Width: same, Mask: MaskA, Groups: 3},
-				{In: 32, Out: 48, Height: Axis{}, Width: Axis{}},
+				{In: 32, Out: 48},
+				{In: 70, Out: 99, Width: same},
 			} {
 				cfg.Precision = precision
 				src := rand.NewPCG(9, 10)
@@ -522,7 +541,7 @@ func TestConvThreadsAndAllocations(t *testing.T) {
 				}
 				dy := random(src, c.Forward(a, x).Shape()...)
 				var want []float32
-				for _, threads := range []int{1, 2, 5} {
+				for _, threads := range []int{1, 2, 5, 16} {
 					withThreads(threads, func() {
 						var y, dx tensor.Tensor
 						step := func() {

@@ -21,11 +21,19 @@ import (
 // are copied into frames: phase by phase, lines with as many zeros behind as a tap reads before or after a line. The
 // zeros behind a line are also those in front of the next. Terms are then left out at the upper and lower edge only, and
 // one run covers many lines; what comes out in the columns of the zeros is not used.
+//
+// For weight gradients, which want long runs, even those of small images are short. Their frames have lines of zeros
+// below as well, also shared with the next image, so that one run covers a phase of all images: joined.
 type plan struct {
 	planKey
 	x, y     side
+	joined   bool
 	down, up sweep
 }
+
+// joinedRows is the number of rows of an image from which on weight gradients do without joining: adding a line would
+// cost more than it gains.
+const joinedRows = 384
 
 // planKey is what a plan depends on besides the layer: the shape of the input, and how long the rows of operands are.
 type planKey struct {
@@ -41,6 +49,7 @@ type side struct {
 
 	framed bool
 	line   int // rows of a line of a frame
+	lines  int // of a frame
 	guard  int // rows of zeros before the first and behind the last frame
 }
 
@@ -55,7 +64,7 @@ func (s *side) rows() int {
 	if !s.framed {
 		return s.batch * s.height * s.width
 	}
-	return 2*s.guard + s.batch*s.strideHeight*s.strideWidth*s.phaseHeight(0)*s.line
+	return 2*s.guard + s.strideHeight*s.strideWidth*s.batch*s.lines*s.line
 }
 
 // start is the first row of phase (h, w) of image b.
@@ -63,7 +72,7 @@ func (s *side) start(b, h, w int) int {
 	if !s.framed {
 		return b*s.width + w
 	}
-	return s.guard + ((b*s.strideHeight+h)*s.strideWidth+w)*s.phaseHeight(0)*s.line
+	return s.guard + ((h*s.strideWidth+w)*s.batch+b)*s.lines*s.line
 }
 
 // step is the number of rows from one row of a phase to the next.
@@ -92,6 +101,7 @@ type sweep struct {
 type phase struct {
 	height, width int // which phase
 	runs          []run
+	taps          []kernel.Tap // of all terms, for joined images
 }
 
 // block is a stretch [first, end) of the rows of a phase, in frames whole lines.
@@ -133,7 +143,7 @@ func newPlan(c *Conv, key planKey) *plan {
 	var down, up []term
 	beforeHeight, _ := height.PaddingFor(x.height)
 	beforeWidth, _ := width.PaddingFor(x.width)
-	left, right := 0, 0 // how far shifts reach
+	left, right, above, below := 0, 0, 0, 0 // how far shifts reach
 	for i, tap := range c.taps {
 		t := term{weight: i}
 		t.shiftHeight, t.sourceHeight = floorDivide(tap.height*height.Dilation-beforeHeight, height.Stride)
@@ -143,6 +153,7 @@ func newPlan(c *Conv, key planKey) *plan {
 		}
 		down = append(down, t)
 		left, right = max(left, -t.shiftWidth), max(right, t.shiftWidth)
+		above, below = max(above, -t.shiftHeight), max(below, t.shiftHeight)
 		t.shiftHeight, t.shiftWidth = -t.shiftHeight, -t.shiftWidth
 		t.sourceHeight, t.targetHeight = 0, t.sourceHeight
 		t.sourceWidth, t.targetWidth = 0, t.sourceWidth
@@ -150,10 +161,14 @@ func newPlan(c *Conv, key planKey) *plan {
 		up = append(up, t)
 	}
 	if x.height != 1 || y.height != 1 {
+		line := max(1, x.phaseWidth(0)+left, y.width+right)
+		p.joined = y.height*line < joinedRows
 		for _, s := range []*side{x, y} {
-			s.framed = true
-			s.line = max(1, x.phaseWidth(0)+left, y.width+right)
-			s.guard = max(left, right)
+			s.framed, s.line, s.lines, s.guard = true, line, s.phaseHeight(0), max(left, right)
+			if p.joined {
+				s.lines = max(x.phaseHeight(0)+above, y.height+below)
+				s.guard += max(above, below) * line
+			}
 		}
 	}
 	p.down = newSweep(x, y, down)
@@ -191,6 +206,7 @@ func newSweep(source, target *side, terms []term) sweep {
 				if t := &terms[i]; t.targetHeight == h && t.targetWidth == w {
 					first, end := t.rows(target)
 					borders = append(borders, first, end)
+					p.taps = append(p.taps, t.tap(source))
 				}
 			}
 			slices.Sort(borders)

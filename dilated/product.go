@@ -38,7 +38,7 @@ func (s *side) operand(a *tensor.Arena, x []float32, p Precision) operand {
 		clear(to.float32s[n-s.guard*s.row:])
 	}
 	if f := (framing{s, x, to}); s.framed {
-		parallel.RunCopy(&framings, s.batch*s.strideHeight*s.strideWidth*parallel.Blocks(s.phaseHeight(0), s.linesPerItem()), f)
+		parallel.RunCopy(&framings, s.batch*s.strideHeight*s.strideWidth*parallel.Blocks(s.lines, s.linesPerItem()), f)
 	} else {
 		parallel.RunCopy(&framings, parallel.Blocks(s.rows(), blockRows), f)
 	}
@@ -64,8 +64,8 @@ func (f *framing) Run(item int) {
 		f.copyRows(from, from*s.channels, s.channels, to-from)
 		return
 	}
-	blocks := parallel.Blocks(s.phaseHeight(0), s.linesPerItem())
-	from, to := parallel.Block(item%blocks, s.phaseHeight(0), s.linesPerItem())
+	blocks := parallel.Blocks(s.lines, s.linesPerItem())
+	from, to := parallel.Block(item%blocks, s.lines, s.linesPerItem())
 	item /= blocks
 	w, item := item%s.strideWidth, item/s.strideWidth
 	h, image := item%s.strideHeight, item/s.strideHeight
@@ -213,15 +213,19 @@ func (s *scratch) uint16s(n int) []uint16 {
 	return s.bfloat16s[:n]
 }
 
-// gradient adds the weight gradient along a sweep to dw, and the sums of the rows of dy to db, which may be nil.
+// gradient adds the weight gradient along a sweep to dw, and the sums of the rows of dy to db, which may be nil. It is
+// divided into taps, or all of them at once, and blocks of inputs and of outputs: each item goes through all rows in order,
+// so that there is nothing to add up afterwards, and the sums are the same however the work is divided.
 type gradient struct {
-	sweep               *sweep
-	source, target      *side
-	x, dy               operand
-	dw                  []float32 // [taps, in, out]
-	tapBlocks, inBlocks int       // the work is divided into taps (or all at once), and blocks of inputs and of outputs
-	taps, in, out       int
-	inBlock             int
+	sweep          *sweep
+	source, target *side
+	joined         bool
+	x, dy          operand
+	dw             []float32 // [taps, in, out]
+	taps, in, out  int
+
+	tapBlocks         int // taps or 1
+	inBlock, outBlock int // channels
 
 	rows   []float32 // dy, rows one after the other
 	db     []float32
@@ -230,54 +234,80 @@ type gradient struct {
 
 var gradients parallel.Pool[gradient]
 
-// gradientOut is the number of output channels of an item: a panel. biasOut is that of an item that sums rows up.
-const (
-	gradientOut = 32
-	biasOut     = 64
-)
+// biasOut is the number of channels of an item that sums rows up.
+const biasOut = 32
 
 // addGradients adds to the gradients of the weight and the bias.
-func (c *Conv) addGradients(a *tensor.Arena, s *sweep, source, target *side, x, dy operand, rows tensor.Tensor) {
-	g := gradient{sweep: s, source: source, target: target, x: x, dy: dy, dw: c.Weight.Grad.Data,
+func (c *Conv) addGradients(p *plan, x, dy operand, rows tensor.Tensor) {
+	source, target, s := p.forward(c)
+	g := gradient{sweep: s, source: source, target: target, joined: p.joined, x: x, dy: dy, dw: c.Weight.Grad.Data,
 		taps: len(c.taps), in: c.config.In, out: c.config.Out}
-	// Items are panels of outputs, and for want of those taps and blocks of inputs: each goes through all rows in order, so
-	// that there is nothing to add up afterwards.
-	const enough = 16
-	g.tapBlocks, g.inBlocks, g.inBlock = 1, 1, g.in
-	if parallel.Blocks(g.out, gradientOut) < enough {
-		g.tapBlocks = g.taps
-	}
-	if parallel.Blocks(g.out, gradientOut)*g.tapBlocks < enough {
-		g.inBlock = 56 // 4 tiles of 14 rows
-		g.inBlocks = parallel.Blocks(g.in, g.inBlock)
-	}
+	g.divide(parallel.Threads())
 	if c.Bias != nil {
 		g.rows, g.db, g.biases = rows.Data, c.Bias.Grad.Data, parallel.Blocks(g.out, biasOut)
 	}
-	parallel.RunCopy(&gradients, g.biases+g.tapBlocks*g.inBlocks*parallel.Blocks(g.out, gradientOut), g)
+	parallel.RunCopy(&gradients, g.items()+g.biases, g)
 	c.clearBlocked(c.Weight.Grad.Data)
 }
 
+// divide chooses the division: the coarsest that keeps threads busy for five sixths of the time, as each item reads all
+// of x and dy.
+func (g *gradient) divide(threads int) {
+	g.tapBlocks, g.inBlock, g.outBlock = 1, g.in, g.out
+	for {
+		n := g.items()
+		switch rounds := parallel.Blocks(n, threads); {
+		case 5*rounds*threads <= 6*n:
+			return
+		case g.tapBlocks < g.taps:
+			g.tapBlocks = g.taps
+		case g.inBlock > 16 && g.inBlock >= g.outBlock:
+			g.inBlock = half(g.inBlock, 16)
+		case g.outBlock > 32:
+			g.outBlock = half(g.outBlock, 32)
+		case g.inBlock > 16:
+			g.inBlock = half(g.inBlock, 16)
+		default:
+			return
+		}
+	}
+}
+
+// half is n/2 rounded up to a multiple of unit.
+func half(n, unit int) int { return (n/2 + unit - 1) / unit * unit }
+
+// items is the number of items that the weights are divided into.
+func (g *gradient) items() int {
+	return g.tapBlocks * parallel.Blocks(g.in, g.inBlock) * parallel.Blocks(g.out, g.outBlock)
+}
+
 func (g *gradient) Run(item int) {
-	if item < g.biases {
-		from, to := parallel.Block(item, g.out, biasOut)
+	if weights := g.items(); item >= weights {
+		from, to := parallel.Block(item-weights, g.out, biasOut)
 		g.sumRows(from, to)
 		return
 	}
-	item -= g.biases
 	tap, item := item%g.tapBlocks, item/g.tapBlocks
-	k0, k1 := parallel.Block(item%g.inBlocks, g.in, g.inBlock)
-	n0, n1 := parallel.Block(item/g.inBlocks, g.out, gradientOut)
-	for image := range g.source.batch {
-		for _, p := range g.sweep.phases {
+	inBlocks := parallel.Blocks(g.in, g.inBlock)
+	k0, k1 := parallel.Block(item%inBlocks, g.in, g.inBlock)
+	n0, n1 := parallel.Block(item/inBlocks, g.out, g.outBlock)
+	part := func(taps []kernel.Tap) []kernel.Tap {
+		if g.tapBlocks > 1 {
+			return only(taps, tap)
+		}
+		return taps
+	}
+	for i := range g.sweep.phases {
+		p := &g.sweep.phases[i]
+		if g.joined {
+			all := run{first: 0, end: g.source.batch * g.source.lines * g.source.line, taps: part(p.taps)}
+			g.multiply(0, p, all, k0, k1, n0, n1)
+			continue
+		}
+		for image := range g.source.batch {
 			for _, r := range p.runs {
-				taps := r.taps
-				if g.tapBlocks > 1 {
-					taps = only(taps, tap)
-				}
-				if len(taps) > 0 {
-					g.multiply(image, &p, &r, taps, k0, k1, n0, n1)
-				}
+				r.taps = part(r.taps)
+				g.multiply(image, p, r, k0, k1, n0, n1)
 			}
 		}
 	}
@@ -293,21 +323,24 @@ func only(taps []kernel.Tap, weight int) []kernel.Tap {
 	return nil
 }
 
-// multiply adds what run r of one image says of the weights of taps, for inputs [k0, k1) and outputs [n0, n1).
-func (g *gradient) multiply(image int, p *phase, r *run, taps []kernel.Tap, k0, k1, n0, n1 int) {
+// multiply adds what run r, from an image on, says of the weights of its taps, for inputs [k0, k1) and outputs [n0, n1).
+func (g *gradient) multiply(image int, p *phase, r run, k0, k1, n0, n1 int) {
+	if len(r.taps) == 0 {
+		return
+	}
 	s, t := g.source, g.target
 	x := (s.start(image, 0, 0)+r.first*s.step())*s.row + k0
 	dy := (t.start(image, p.height, p.width)+r.first*t.step())*t.row + n0
 	if g.x.bfloat16s != nil {
 		scratch := scratches.Get()
-		kernel.ConvWeightGradientBF16(&kernel.ConvGradientBF16{Rows: r.end - r.first, In: k1 - k0, Out: n1 - n0, Taps: taps,
+		kernel.ConvWeightGradientBF16(&kernel.ConvGradientBF16{Rows: r.end - r.first, In: k1 - k0, Out: n1 - n0, Taps: r.taps,
 			X: g.x.bfloat16s, XBase: x, XStride: s.step() * s.row, DY: g.dy.bfloat16s, DYBase: dy, DYStride: t.step() * t.row,
 			DW: g.dw, DWBase: k0*g.out + n0, DWTap: g.in * g.out, DWStride: g.out,
 			Scratch: scratch.uint16s(kernel.GradientScratchBF16(k1-k0, n1-n0))})
 		scratches.Put(scratch)
 		return
 	}
-	kernel.ConvWeightGradient(&kernel.ConvGradient{Rows: r.end - r.first, In: k1 - k0, Out: n1 - n0, Taps: taps,
+	kernel.ConvWeightGradient(&kernel.ConvGradient{Rows: r.end - r.first, In: k1 - k0, Out: n1 - n0, Taps: r.taps,
 		X: g.x.float32s, XBase: x, XStride: s.step() * s.row, DY: g.dy.float32s, DYBase: dy, DYStride: t.step() * t.row,
 		DW: g.dw, DWBase: k0*g.out + n0, DWTap: g.in * g.out, DWStride: g.out})
 }
