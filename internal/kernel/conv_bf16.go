@@ -144,8 +144,15 @@ type ConvGradientBF16 struct {
 // GradientScratchBF16 is the number of elements of scratch that ConvWeightGradientBF16 needs: a block of x transposed,
 // and a block of dy in pairs of rows.
 func GradientScratchBF16(in, out int) int {
-	return gradientBlock * (roundUp(in, 16) + roundUp(out, bf16Panel))
+	return gradientPitchBF16*roundUp(in, 16) + gradientBlockBF16*roundUp(out, bf16Panel)
 }
+
+// gradientBlockBF16 is the number of rows that are transposed and summed at a time, gradientPitchBF16 the distance of
+// transposed rows: not a power of two, since those would share few sets of the cache.
+const (
+	gradientBlockBF16 = 512
+	gradientPitchBF16 = gradientBlockBF16 + 32
+)
 
 func (g *ConvGradientBF16) check() {
 	for _, p := range g.Taps {
@@ -169,8 +176,8 @@ func ConvWeightGradientBF16(g *ConvGradientBF16) {
 
 // convWeightGradientBF16Generic is the plain loop.
 func convWeightGradientBF16Generic(g *ConvGradientBF16) {
-	for t0 := 0; t0 < g.Rows; t0 += gradientBlock {
-		t1 := min(t0+gradientBlock, g.Rows)
+	for t0 := 0; t0 < g.Rows; t0 += gradientBlockBF16 {
+		t1 := min(t0+gradientBlockBF16, g.Rows)
 		for _, p := range g.Taps {
 			for k := range g.In {
 				dw := g.DW[g.DWBase+p.Weight*g.DWTap+k*g.DWStride:][:g.Out]

@@ -49,7 +49,7 @@ func convTileAMX_1x2(a *byte)
 func convTileAMX_1x1(a *byte)
 
 //go:noescape
-func pairRowsAVX512(dst *uint16, pitch int, src *uint16, stride int, count int, cols int)
+func pairRowsAVX512(dst *uint16, panel int, src *uint16, stride int, count int, cols int)
 
 //go:noescape
 func transposePairsAVX512(dst *uint16, pitch int, src *uint16, stride int, cols int)
@@ -249,22 +249,22 @@ func convTileBF16(a *tileArgs, left int) int {
 }
 
 // convWeightGradientBF16 makes the sum over rows the inner one of a convolution: a block of x, transposed, is its input
-// [In, gradientBlock], the block of dy its weights, dw its output.
+// [In, gradientBlockBF16], the block of dy its weights, dw its output.
 func convWeightGradientBF16(g *ConvGradientBF16) {
 	if active.Tier == Generic {
 		convWeightGradientBF16Generic(g)
 		return
 	}
-	xt := g.Scratch[:gradientBlock*roundUp(g.In, 16)]
-	pairs := g.Scratch[len(xt):][:gradientBlock*roundUp(g.Out, bf16Panel)]
+	xt := g.Scratch[:gradientPitchBF16*roundUp(g.In, 16)]
+	pairs := g.Scratch[len(xt):][:gradientBlockBF16*roundUp(g.Out, bf16Panel)]
 	tap := [1]Tap{}
-	for t := 0; t < g.Rows; t += gradientBlock {
-		rows := min(gradientBlock, g.Rows-t)
+	for t := 0; t < g.Rows; t += gradientBlockBF16 {
+		rows := min(gradientBlockBF16, g.Rows-t)
 		depth := PaddedBF16(rows)
 		packPairs(pairs, depth, g.DY[g.DYBase+t*g.DYStride:], g.DYStride, rows, g.Out)
 		for _, p := range g.Taps {
 			packTransposed(xt, g.X[g.XBase+t*g.XStride+p.Offset:], g.XStride, rows, g.In)
-			convForwardBF16(&ConvBF16{Rows: g.In, X: xt, XStride: gradientBlock, Taps: tap[:],
+			convForwardBF16(&ConvBF16{Rows: g.In, X: xt, XStride: gradientPitchBF16, Taps: tap[:],
 				W: WeightsBF16{Taps: 1, In: rows, Out: g.Out, data: pairs},
 				Y: g.DW, YBase: g.DWBase + p.Weight*g.DWTap, YStride: g.DWStride, Accumulate: true})
 		}
@@ -273,40 +273,43 @@ func convWeightGradientBF16(g *ConvGradientBF16) {
 
 // packPairs packs src [rows, cols] as bfloat16 weights [depth, cols], rows being the input channels.
 func packPairs(dst []uint16, depth int, src []uint16, stride, rows, cols int) {
-	clear(dst[:depth*roundUp(cols, bf16Panel)])
-	for n := 0; n < cols; n += bf16Panel / 2 {
-		d := dst[n/bf16Panel*bf16Panel*depth+n%bf16Panel*2:]
-		whole := 0
-		if active.Tier == AVX512 {
-			if whole = rows / 2; whole > 0 {
-				pairRowsAVX512(&d[0], bf16Panel*4, &src[n], stride*2, whole, min(16, cols-n))
-			}
+	whole := 0
+	if active.Tier == AVX512 {
+		if whole = rows / 2; whole > 0 {
+			pairRowsAVX512(&dst[0], depth*bf16Panel*2, &src[0], stride*2, whole, cols)
+		}
+	}
+	for n := 0; n < cols; n += bf16Panel {
+		panel := dst[n*depth:][2*whole*bf16Panel : depth*bf16Panel]
+		if len(panel) > 0 {
+			clear(panel)
 		}
 		for r := 2 * whole; r < rows; r++ {
-			for j, v := range src[r*stride+n:][:min(16, cols-n)] {
-				d[r/2*2*bf16Panel+2*j+r%2] = v
+			for j, v := range src[r*stride+n:][:min(bf16Panel, cols-n)] {
+				panel[(r/2-whole)*2*bf16Panel+2*j+r%2] = v
 			}
 		}
 	}
 }
 
-// packTransposed writes the transpose of src [rows, cols] to dst, in rows gradientBlock apart, zero from rows up to a
+// packTransposed writes the transpose of src [rows, cols] to dst, in rows gradientPitchBF16 apart, zero from rows up to a
 // multiple of BF16Depth.
 func packTransposed(dst []uint16, src []uint16, stride, rows, cols int) {
-	for k := 0; k < cols; k += 16 {
-		width := min(16, cols-k)
-		r := 0
-		if active.Tier == AVX512 {
-			for ; r+BF16Depth <= rows; r += BF16Depth {
-				transposePairsAVX512(&dst[k*gradientBlock+r], gradientBlock*2, &src[r*stride+k], stride*2, width)
+	whole := 0
+	if active.Tier == AVX512 {
+		for ; whole+BF16Depth <= rows; whole += BF16Depth {
+			for k := 0; k < cols; k += 16 {
+				transposePairsAVX512(&dst[k*gradientPitchBF16+whole], gradientPitchBF16*2, &src[whole*stride+k], stride*2, min(16, cols-k))
 			}
 		}
-		for j := range width {
-			d := dst[(k+j)*gradientBlock:][:PaddedBF16(rows)]
-			for i := r; i < rows; i++ {
-				d[i] = src[i*stride+k+j]
+	}
+	for k := range cols {
+		d := dst[k*gradientPitchBF16:][whole:PaddedBF16(rows)]
+		for i := range d {
+			d[i] = 0
+			if r := whole + i; r < rows {
+				d[i] = src[r*stride+k]
 			}
-			clear(d[rows:])
 		}
 	}
 }

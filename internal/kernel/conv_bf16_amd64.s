@@ -5617,27 +5617,53 @@ store:
 	BYTE $0xc0
 	RET
 
-// func pairRowsAVX512(dst *uint16, pitch int, src *uint16, stride int, count int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// func pairRowsAVX512(dst *uint16, panel int, src *uint16, stride int, count int, cols int)
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·pairRowsAVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  pitch+8(FP), CX
-	MOVQ  src+16(FP), DX
-	MOVQ  stride+24(FP), BX
-	MOVQ  count+32(FP), SI
-	MOVQ  cols+40(FP), DI
-	MOVQ  $-1, R8
-	BZHIQ DI, R8, R8
-	KMOVW R8, K1
+	MOVQ dst+0(FP), AX
+	MOVQ panel+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ count+32(FP), SI
+	MOVQ $0x00000010, R8
 
 pair:
-	VPMOVZXWD.Z (DX), K1, Z0
-	VPMOVZXWD.Z (DX)(BX*1), K1, Z1
+	MOVQ DX, R9
+	MOVQ AX, R10
+	MOVQ cols+40(FP), DI
+
+panel:
+	MOVQ        DI, R11
+	CMPQ        R11, R8
+	CMOVQGT     R8, R11
+	MOVQ        $-1, R12
+	BZHIQ       R11, R12, R12
+	KMOVW       R12, K1
+	VPMOVZXWD.Z (R9), K1, Z0
+	VPMOVZXWD.Z (R9)(BX*1), K1, Z1
 	VPSLLD      $0x10, Z1, Z1
 	VPORD       Z1, Z0, Z0
-	VMOVDQU64   Z0, (AX)
+	VMOVDQU64   Z0, (R10)
+	SUBQ        $0x00000010, DI
+	MOVQ        $0x00000000, R11
+	CMOVQLT     R11, DI
+	MOVQ        DI, R11
+	CMPQ        R11, R8
+	CMOVQGT     R8, R11
+	MOVQ        $-1, R12
+	BZHIQ       R11, R12, R12
+	KMOVW       R12, K1
+	VPMOVZXWD.Z 32(R9), K1, Z0
+	VPMOVZXWD.Z 32(R9)(BX*1), K1, Z1
+	VPSLLD      $0x10, Z1, Z1
+	VPORD       Z1, Z0, Z0
+	VMOVDQU64   Z0, 64(R10)
+	ADDQ        $0x00000040, R9
+	ADDQ        CX, R10
+	SUBQ        $0x00000010, DI
+	JG          panel
 	LEAQ        (DX)(BX*2), DX
-	ADDQ        CX, AX
+	ADDQ        $0x00000080, AX
 	DECQ        SI
 	JNZ         pair
 	VZEROUPPER

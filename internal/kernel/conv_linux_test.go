@@ -6,7 +6,7 @@ import "testing"
 func TestConvPageEnds(t *testing.T) {
 	var pages [6]page
 	for i := range pages {
-		pages[i] = newPage(t, 1<<16)
+		pages[i] = newPage(t, 1<<17)
 	}
 	forEachSetting(t, func(t *testing.T) {
 		r := newRand(9)

@@ -258,24 +258,48 @@ func lowWords(n reg.GPVirtual) reg.OpmaskVirtual {
 	return m
 }
 
-// pairRows interleaves rows of words two by two: dst[p][j] = src[2p][j], src[2p+1][j] for j in [0, 16), zeros from cols
-// on; rows of dst are pitch bytes apart.
+// pairRows interleaves the words of rows two by two, for count pairs: as 16 doublewords a time, zeros from cols on, those of
+// columns 32p to 32p+31 at dst + p*panel; successive pairs go 128 bytes apart. Distances are in bytes.
 func pairRows() {
-	TEXT("pairRowsAVX512", NOSPLIT, "func(dst *uint16, pitch int, src *uint16, stride int, count int, cols int)")
-	dst, pitch := Load(Param("dst"), GP64()), Load(Param("pitch"), GP64())
+	TEXT("pairRowsAVX512", NOSPLIT, "func(dst *uint16, panel int, src *uint16, stride int, count int, cols int)")
+	dst, panel := Load(Param("dst"), GP64()), Load(Param("panel"), GP64())
 	src, stride := Load(Param("src"), GP64()), Load(Param("stride"), GP64())
 	count := Load(Param("count"), GP64())
-	cols := GP64()
-	Load(Param("cols"), cols)
-	mask := lowWords(cols)
+	cols, limit := GP64(), GP64()
+	from, to, n := GP64(), GP64(), GP64()
+	MOVQ(operand.U32(16), limit)
 	Label("pair")
-	VMOVDQU64(pairs(at(src, 0), operand.Mem{Base: src, Index: stride, Scale: 1}, mask), at(dst, 0))
+	MOVQ(src, from)
+	MOVQ(dst, to)
+	Load(Param("cols"), cols)
+	Label("panel")
+	for half := range 2 {
+		MOVQ(cols, n)
+		CMPQ(n, limit)
+		CMOVQGT(limit, n)
+		VMOVDQU64(pairs(at(from, 32*half), operand.Mem{Base: from, Index: stride, Scale: 1, Disp: 32 * half}, lowWords(n)), at(to, 64*half))
+		if half == 0 {
+			SUBQ(operand.U32(16), cols)
+			CMOVQLT(zeroRegister(), cols)
+		}
+	}
+	ADDQ(operand.U32(64), from)
+	ADDQ(panel, to)
+	SUBQ(operand.U32(16), cols)
+	JG(operand.LabelRef("panel"))
 	LEAQ(operand.Mem{Base: src, Index: stride, Scale: 2}, src)
-	ADDQ(pitch, dst)
+	ADDQ(operand.U32(128), dst)
 	DECQ(count)
 	JNZ(operand.LabelRef("pair"))
 	VZEROUPPER()
 	RET()
+}
+
+// zeroRegister is a register of zero; MOVQ leaves the flags alone.
+func zeroRegister() reg.GPVirtual {
+	zero := GP64()
+	MOVQ(operand.U32(0), zero)
+	return zero
 }
 
 // transposePairs transposes 32 rows of 16 words (zeros from cols on) to 16 rows of 32 words, pitch bytes apart.
