@@ -37,13 +37,12 @@ type Benchmark struct {
 // maker prepares a job for a number of threads: it allocates and fills the operands.
 type maker func(threads int) job
 
-// job is what is timed: items, for parallel.Run or for a plain loop, what is to be done after them, if anything, and the
-// work they do together, in what the unit counts.
+// job is what is timed: items, for parallel.Run or for a plain loop, and the work they do together, in what the unit
+// counts.
 type job struct {
 	parallel.Task
-	items  int
-	finish func()
-	work   float64
+	items int
+	work  float64
 }
 
 // unit says what work is counted in and how its rate is shown.

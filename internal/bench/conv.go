@@ -186,78 +186,85 @@ func bf16s(n int) []uint16 {
 	return x
 }
 
-// weightGradient: long blocks of rows, each with a sum of its own, and the sum of those.
-func (l layer) weightGradient(int) job {
-	t := &gradientTask{l.steps, l.sums(), kernel.ConvGradient{
-		In: l.in, Out: l.out, X: floats(l.rows() * l.in), XStride: l.in, Taps: l.tapList(l.in, false),
-		DY: floats(l.steps * l.out), DYStride: l.out, DWTap: l.in * l.out, DWStride: l.out,
+// weightGradient: blocks of channels, one for each thread, each over all rows.
+func (l layer) weightGradient(threads int) job {
+	t := &gradientTask{l.divide(threads), kernel.ConvGradient{
+		Rows: l.steps, In: l.in, Out: l.out, X: floats(l.rows() * l.in), XStride: l.in, Taps: l.tapList(l.in, false),
+		DY: floats(l.steps * l.out), DYStride: l.out,
+		DW: make([]float32, l.taps*l.in*l.out), DWTap: l.in * l.out, DWStride: l.out,
 	}}
-	return job{Task: t, items: len(t.sums), finish: t.sums.add, work: l.operations()}
+	return job{Task: t, items: t.items(), work: l.operations()}
 }
 
-func (l layer) weightGradientBF16(int) job {
-	t := &gradientBF16Task{l.steps, l.sums(), nil, kernel.ConvGradientBF16{
-		In: l.in, Out: l.out, X: bf16s(l.rows() * l.in), XStride: l.in, Taps: l.tapList(l.in, false),
-		DY: bf16s(l.steps * l.out), DYStride: l.out, DWTap: l.in * l.out, DWStride: l.out,
+func (l layer) weightGradientBF16(threads int) job {
+	t := &gradientBF16Task{l.divide(threads), nil, kernel.ConvGradientBF16{
+		Rows: l.steps, In: l.in, Out: l.out, X: bf16s(l.rows() * l.in), XStride: l.in, Taps: l.tapList(l.in, false),
+		DY: bf16s(l.steps * l.out), DYStride: l.out,
+		DW: make([]float32, l.taps*l.in*l.out), DWTap: l.in * l.out, DWStride: l.out,
 	}}
-	for range t.sums {
+	for range t.items() {
 		t.scratch = append(t.scratch, make([]uint16, kernel.GradientScratchBF16(l.in, l.out)))
 	}
-	return job{Task: t, items: len(t.sums), finish: t.sums.add, work: l.operations()}
+	return job{Task: t, items: t.items(), work: l.operations()}
 }
 
-// gradientRows is the number of rows over which one item sums a weight gradient.
-const gradientRows = 2048
-
-// partialSums are weight gradients, one for each item.
-type partialSums [][]float32
-
-func (l layer) sums() partialSums {
-	sums := make(partialSums, parallel.Blocks(l.steps, gradientRows))
-	for i := range sums {
-		sums[i] = make([]float32, l.taps*l.in*l.out)
-	}
-	return sums
+// division cuts the matrices of a layer into blocks of channels.
+type division struct {
+	in, out           int // channels
+	inBlock, outBlock int // channels of a block
 }
 
-// add adds all sums to the first.
-func (p partialSums) add() {
-	for _, s := range p[1:] {
-		kernel.Add(p[0], s)
+// divide cuts the longer side into as many parts as there are threads, but none narrower than a tile.
+func (l layer) divide(threads int) division {
+	d := division{l.in, l.out, l.in, l.out}
+	if l.out > l.in {
+		d.outBlock = 32 * parallel.Blocks(l.out, 32*threads)
+	} else {
+		d.inBlock = 16 * parallel.Blocks(l.in, 16*threads)
 	}
+	return d
+}
+
+func (d division) items() int {
+	return parallel.Blocks(d.in, d.inBlock) * parallel.Blocks(d.out, d.outBlock)
+}
+
+// block is the range of inputs and of outputs of an item.
+func (d division) block(item int) (in0, in1, out0, out1 int) {
+	blocks := parallel.Blocks(d.in, d.inBlock)
+	in0, in1 = parallel.Block(item%blocks, d.in, d.inBlock)
+	out0, out1 = parallel.Block(item/blocks, d.out, d.outBlock)
+	return in0, in1, out0, out1
 }
 
 type gradientTask struct {
-	rows     int
-	sums     partialSums
+	division
 	gradient kernel.ConvGradient
 }
 
 func (t *gradientTask) Run(item int) {
-	from, to := parallel.Block(item, t.rows, gradientRows)
+	in0, in1, out0, out1 := t.block(item)
 	g := t.gradient
-	g.Rows = to - from
-	g.XBase += from * g.XStride
-	g.DYBase += from * g.DYStride
-	g.DW = t.sums[item]
-	clear(g.DW)
+	g.In, g.Out = in1-in0, out1-out0
+	g.XBase += in0
+	g.DYBase += out0
+	g.DWBase += in0*g.DWStride + out0
 	kernel.ConvWeightGradient(&g)
 }
 
 type gradientBF16Task struct {
-	rows     int
-	sums     partialSums
+	division
 	scratch  [][]uint16 // one for each item
 	gradient kernel.ConvGradientBF16
 }
 
 func (t *gradientBF16Task) Run(item int) {
-	from, to := parallel.Block(item, t.rows, gradientRows)
+	in0, in1, out0, out1 := t.block(item)
 	g := t.gradient
-	g.Rows = to - from
-	g.XBase += from * g.XStride
-	g.DYBase += from * g.DYStride
-	g.DW, g.Scratch = t.sums[item], t.scratch[item]
-	clear(g.DW)
+	g.In, g.Out = in1-in0, out1-out0
+	g.XBase += in0
+	g.DYBase += out0
+	g.DWBase += in0*g.DWStride + out0
+	g.Scratch = t.scratch[item]
 	kernel.ConvWeightGradientBF16(&g)
 }

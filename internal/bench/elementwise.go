@@ -83,13 +83,18 @@ func elementwise() []Benchmark {
 	// The weights, gradients and moments of a model of a million parameters: beyond the second-level cache. An update
 	// reads four numbers and writes three of them; it cannot be faster than reading them.
 	const parameters = 1 << 20
-	add("adam", fmt.Sprint(parameters), hot(parameters, func() func() {
-		w, g, m, v := floats(parameters), floats(parameters), make([]float32, parameters), make([]float32, parameters)
-		step := kernel.AdamStep{
-			LearningRate: 1e-9, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Correction1: 10, Correction2: 1000,
-		}
-		return func() { kernel.AdamUpdate(w, g, m, v, step) }
-	}), hot(parameters, reading(4*4*parameters)), "read bandwidth")
+	add("adam", fmt.Sprint(parameters), func(threads int) job {
+		n := parameters / threads
+		return hot(n, func() func() {
+			w, g, m, v := floats(n), floats(n), make([]float32, n), make([]float32, n)
+			step := kernel.AdamStep{
+				LearningRate: 1e-9, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Correction1: 10, Correction2: 1000,
+			}
+			return func() { kernel.AdamUpdate(w, g, m, v, step) }
+		})(threads)
+	}, func(threads int) job {
+		return hot(parameters/threads, reading(4*4*(parameters/threads)))(threads)
+	}, "read bandwidth")
 	return all
 }
 

@@ -76,13 +76,10 @@ func (c *contender) run(runs int) float64 {
 	for range runs {
 		if c.threads > 1 {
 			parallel.Run(c.items, c.Task)
-		} else {
-			for i := range c.items {
-				c.Task.Run(i)
-			}
+			continue
 		}
-		if c.finish != nil {
-			c.finish()
+		for i := range c.items {
+			c.Task.Run(i)
 		}
 	}
 	return c.work * float64(runs) / now().Sub(start).Seconds()
