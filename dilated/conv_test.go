@@ -330,6 +330,9 @@ func TestConvBFloat16(t *testing.T) {
 			if cfg.Transposed = true; transposable(axis, width) {
 				checkConv(t, cfg, 2, 1, width, float32Tolerance)
 			}
+			if i%3 != 0 {
+				return
+			}
 			cfg.Transposed, cfg.Height = false, Axis{Kernel: 3, Stride: 2, Padding: Same}
 			checkConv(t, cfg, 2, 5, 6, float32Tolerance)
 			if cfg.Transposed = true; transposable(axis, 6) {
@@ -521,15 +524,15 @@ func TestConvThreadsAndAllocations(t *testing.T) {
 		same, half := Axis{Kernel: 3, Padding: Same}, Axis{Kernel: 4, Stride: 2, Padding: Same}
 		for _, precision := range []Precision{Float32, BFloat16} {
 			for _, cfg := range []Config{
-				{In: 32, Out: 48, Width: Axis{Kernel: 2, Dilation: 8, Padding: Causal}},
-				{In: 32, Out: 48, Width: half},
-				{In: 32, Out: 48, Width: half, Transposed: true},
-				{In: 32, Out: 48, Height: same, Width: same},
-				{In: 32, Out: 48, Height: half, Width: half},
-				{In: 32, Out: 48, Height: half, Width: half, Transposed: true},
-				{In: 33, Out: 48, Height: same, Width: same, Mask: MaskA, Groups: 3},
-				{In: 32, Out: 48},
-				{In: 70, Out: 99, Width: same},
+				{In: 20, Out: 33, Width: Axis{Kernel: 2, Dilation: 8, Padding: Causal}},
+				{In: 20, Out: 33, Width: half},
+				{In: 20, Out: 33, Width: half, Transposed: true},
+				{In: 20, Out: 33, Height: same, Width: same},
+				{In: 20, Out: 33, Height: half, Width: half},
+				{In: 20, Out: 33, Height: half, Width: half, Transposed: true},
+				{In: 18, Out: 33, Height: same, Width: same, Mask: MaskA, Groups: 3},
+				{In: 20, Out: 33},
+				{In: 40, Out: 70, Width: same},
 			} {
 				cfg.Precision = precision
 				src := rand.NewPCG(9, 10)
@@ -549,7 +552,7 @@ func TestConvThreadsAndAllocations(t *testing.T) {
 							y = c.Forward(a, x)
 							dx = c.Backward(a, x, dy)
 						}
-						for range 5 {
+						for range 2 {
 							step()
 						}
 						c.Parameters().ZeroGrad()

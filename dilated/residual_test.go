@@ -366,7 +366,7 @@ func TestBlocksThreadsAndAllocations(t *testing.T) {
 						ry, residualSaved = r.Forward(a, image)
 						rdx = r.Backward(a, residualSaved, ry)
 					}
-					for range 5 {
+					for range 2 {
 						step()
 					}
 					ps.ZeroGrad()
