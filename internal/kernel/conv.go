@@ -173,7 +173,7 @@ func (g *ConvGradient) check() {
 }
 
 // gradientBlock is the number of rows whose products are summed before they are added to dw.
-const gradientBlock = 192
+const gradientBlock = 128
 
 // ConvWeightGradient computes g on the calling goroutine. It allocates nothing.
 func ConvWeightGradient(g *ConvGradient) {
