@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/vqaudio/vqaudio/internal/kernel"
@@ -577,4 +579,33 @@ func TestConvThreadsAndAllocations(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A layer may be used for several shapes, one after the other and by several goroutines.
+func TestConvShapesChange(t *testing.T) {
+	same := Axis{Kernel: 3, Padding: Same}
+	c := NewConv(Config{In: 3, Out: 4, Height: same, Width: same}, rand.NewPCG(31, 32))
+	shapes := [][]int{{1, 4, 5, 3}, {2, 4, 5, 3}, {1, 5, 4, 3}, {1, 1, 20, 3}}
+	var xs, wants []tensor.Tensor
+	for i, shape := range shapes {
+		fresh := NewConv(c.Config(), rand.NewPCG(31, 32)) // the same weights
+		xs = append(xs, random(rand.NewPCG(33, uint64(i)), shape...))
+		wants = append(wants, fresh.Forward(new(tensor.Arena), xs[i]))
+	}
+	var goroutines sync.WaitGroup
+	for g := range 4 {
+		goroutines.Go(func() {
+			a := new(tensor.Arena)
+			for i := range 40 {
+				k := (g + i) % len(shapes)
+				y := c.Forward(a, xs[k])
+				if !y.SameShape(wants[k]) || !slices.Equal(y.Data, wants[k].Data) {
+					t.Errorf("input of shape %v after others: not the output of a fresh layer", xs[k])
+					return
+				}
+				a.Reset()
+			}
+		})
+	}
+	goroutines.Wait()
 }
