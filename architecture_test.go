@@ -20,7 +20,7 @@ var rows = [][]string{
 	{"internal/kernel/reference"},
 	{"internal/kernel"},
 	{"internal/kernel/peak", "internal/parallel"},
-	{"tensor"},
+	{"internal/sums", "tensor"},
 	{"nn"},
 	{"dilated"},
 	{"internal/bench"},

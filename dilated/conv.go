@@ -213,7 +213,7 @@ func (c *Conv) backward(a *tensor.Arena, x, dy tensor.Tensor, dx []float32, accu
 	xs, dys := source.operand(a, x.Data, p.precision), target.operand(a, dy.Data, p.precision)
 
 	// Forward: y = bias + sum over taps of x W. dW += x' dy, dbias += the sum of dy's rows.
-	c.addGradients(p, xs, dys, dy)
+	c.addGradients(a, p, xs, dys, dy)
 
 	// dx = dy W', along the sweep in the other direction.
 	if dx != nil {

@@ -118,9 +118,9 @@ type run struct {
 	taps       []kernel.Tap
 }
 
-// blockRows is the number of rows of a work item: a whole number of tiles on every tier or nearly so, and few enough for
-// a block of activations to stay in a level 2 cache.
-const blockRows = 224
+// blockRows is the number of rows of a work item: a whole number of tiles of 14 rows (AVX-512) and of 6 (AVX2, NEON), and
+// few enough for a block of activations to stay in a level 2 cache.
+const blockRows = 252
 
 // newPlan lays out the convolution of layer c for key.
 func newPlan(c *Conv, key planKey) *plan {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/vqaudio/vqaudio/internal/kernel"
 	"github.com/vqaudio/vqaudio/internal/parallel"
+	"github.com/vqaudio/vqaudio/internal/sums"
 	"github.com/vqaudio/vqaudio/tensor"
 )
 
@@ -49,9 +50,11 @@ func (l *Linear) Backward(a *tensor.Arena, x, dy tensor.Tensor) tensor.Tensor {
 	scratch := a.Mark()
 
 	// y = x W + b: dW += x^T dy, db += sum of the rows of dy.
-	parts := max(1, parallel.Blocks(in, gradientIn)) * parallel.Blocks(out, gradientOut)
-	parallel.RunCopy(&linearGradients, parts, linearGradient{x.Data, dy.Data, l.Weight.Grad.Data, l.Bias.Grad.Data,
-		a.Floats(out), x.Rows(), in, out})
+	division := sums.Divide(x.Rows(), out)
+	g := linearGradient{division, x.Data, dy.Data, a.Floats(division.Segments * in * out), a.Floats(division.Segments * out), in, out}
+	parallel.RunCopy(&linearGradients, division.Items(), g)
+	sums.Add(l.Weight.Grad.Data, g.dw)
+	sums.Add(l.Bias.Grad.Data, g.db)
 
 	// y = x W: dx = dy W^T.
 	w := kernel.PackWeightsTransposed(a.Floats(kernel.PackedLen(1, out, in)), l.Weight.Value.Data, 1, in, out)
@@ -86,36 +89,28 @@ func (p *rowProduct) Run(item int) {
 		W: p.w, Bias: p.bias, Y: p.y, YBase: from * out, YStride: out})
 }
 
-// The gradient of the weight is computed in parts of this size: 4 tiles of 14 input channels, a panel of 32 outputs.
-const gradientIn, gradientOut = 56, 32
-
+// linearGradient computes partial sums of the gradients.
 type linearGradient struct {
-	x, dy, dw, db, sums []float32
-	rows, in, out       int
+	division sums.Division
+	x, dy    []float32
+	dw, db   []float32 // [segments, in, out] and [segments, out]
+	in, out  int
 }
 
 var linearGradients parallel.Pool[linearGradient]
 
 func (g *linearGradient) Run(item int) {
-	parts := parallel.Blocks(g.out, gradientOut)
-	k0, k1 := parallel.Block(item/parts, g.in, gradientIn)
-	n0, n1 := parallel.Block(item%parts, g.out, gradientOut)
-	kernel.ConvWeightGradient(&kernel.ConvGradient{Rows: g.rows, In: k1 - k0, Out: n1 - n0, Taps: oneTap,
-		X: g.x, XBase: k0, XStride: g.in, DY: g.dy, DYBase: n0, DYStride: g.out,
-		DW: g.dw, DWBase: k0*g.out + n0, DWStride: g.out})
-	if k0 == 0 {
-		columnSums(g.db[n0:n1], g.sums[n0:n1], g.dy, n0, g.out, g.rows)
+	segment, from, to, n0, n1 := g.division.Item(item)
+	dw := g.dw[segment*g.in*g.out:][:g.in*g.out]
+	for k := range g.in {
+		clear(dw[k*g.out+n0 : k*g.out+n1])
 	}
-}
-
-// columnSums adds to sums the columns of x [rows, stride] from column first on. It adds up 256 rows at a time in scratch:
-// sums over a long recording in one go would lose digits.
-func columnSums(sums, scratch, x []float32, first, stride, rows int) {
-	const block = 256
-	for b := range parallel.Blocks(rows, block) {
-		from, to := parallel.Block(b, rows, block)
-		clear(scratch)
-		kernel.ColumnSums(scratch, x[from*stride+first:], stride, to-from, len(sums))
-		kernel.Add(sums, scratch)
+	kernel.ConvWeightGradient(&kernel.ConvGradient{Rows: to - from, In: g.in, Out: n1 - n0, Taps: oneTap,
+		X: g.x, XBase: from * g.in, XStride: g.in, DY: g.dy, DYBase: from*g.out + n0, DYStride: g.out,
+		DW: dw, DWBase: n0, DWStride: g.out})
+	if from < to {
+		sums.Columns(g.db[segment*g.out+n0:segment*g.out+n1], g.dy[from*g.out+n0:], g.out, to-from)
+	} else {
+		clear(g.db[segment*g.out+n0 : segment*g.out+n1])
 	}
 }

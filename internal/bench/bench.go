@@ -41,8 +41,9 @@ type maker func(threads int) job
 // counts.
 type job struct {
 	parallel.Task
-	items int
-	work  float64
+	items  int
+	finish func() // what is left to do when all items are done; nil if nothing is
+	work   float64
 }
 
 // unit says what work is counted in and how its rate is shown.

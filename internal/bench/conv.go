@@ -5,6 +5,7 @@ import (
 
 	"github.com/vqaudio/vqaudio/internal/kernel"
 	"github.com/vqaudio/vqaudio/internal/parallel"
+	"github.com/vqaudio/vqaudio/internal/sums"
 )
 
 // layer is the shape of a convolution: taps rows of in channels, dilation rows apart, make a row of out channels, steps
@@ -40,7 +41,7 @@ func (l layer) tapList(row int, reversed bool) []kernel.Tap {
 }
 
 // rowBlock is the number of rows that one item computes, as in package dilated.
-const rowBlock = 224
+const rowBlock = 252
 
 func convolutions() []Benchmark {
 	layers := []layer{
@@ -186,85 +187,79 @@ func bf16s(n int) []uint16 {
 	return x
 }
 
-// weightGradient: blocks of channels, one for each thread, each over all rows.
-func (l layer) weightGradient(threads int) job {
-	t := &gradientTask{l.divide(threads), kernel.ConvGradient{
-		Rows: l.steps, In: l.in, Out: l.out, X: floats(l.rows() * l.in), XStride: l.in, Taps: l.tapList(l.in, false),
-		DY: floats(l.steps * l.out), DYStride: l.out,
-		DW: make([]float32, l.taps*l.in*l.out), DWTap: l.in * l.out, DWStride: l.out,
+// weightGradient: segments of the rows with partial sums, and the sum of those.
+func (l layer) weightGradient(int) job {
+	t := &gradientTask{l.division(), l.sums(), kernel.ConvGradient{
+		In: l.in, X: floats(l.rows() * l.in), XStride: l.in, Taps: l.tapList(l.in, false),
+		DY: floats(l.steps * l.out), DYStride: l.out, DWTap: l.in * l.out, DWStride: l.out,
 	}}
-	return job{Task: t, items: t.items(), work: l.operations()}
+	return job{Task: t, items: t.Items(), finish: t.add, work: l.operations()}
 }
 
-func (l layer) weightGradientBF16(threads int) job {
-	t := &gradientBF16Task{l.divide(threads), nil, kernel.ConvGradientBF16{
-		Rows: l.steps, In: l.in, Out: l.out, X: bf16s(l.rows() * l.in), XStride: l.in, Taps: l.tapList(l.in, false),
-		DY: bf16s(l.steps * l.out), DYStride: l.out,
-		DW: make([]float32, l.taps*l.in*l.out), DWTap: l.in * l.out, DWStride: l.out,
+func (l layer) weightGradientBF16(int) job {
+	t := &gradientBF16Task{l.division(), l.sums(), nil, kernel.ConvGradientBF16{
+		In: l.in, X: bf16s(l.rows() * l.in), XStride: l.in, Taps: l.tapList(l.in, false),
+		DY: bf16s(l.steps * l.out), DYStride: l.out, DWTap: l.in * l.out, DWStride: l.out,
 	}}
-	for range t.items() {
+	for range t.Items() {
 		t.scratch = append(t.scratch, make([]uint16, kernel.GradientScratchBF16(l.in, l.out)))
 	}
-	return job{Task: t, items: t.items(), work: l.operations()}
+	return job{Task: t, items: t.Items(), finish: t.add, work: l.operations()}
 }
 
-// division cuts the matrices of a layer into blocks of channels.
-type division struct {
-	in, out           int // channels
-	inBlock, outBlock int // channels of a block
+func (l layer) division() sums.Division { return sums.Divide(l.steps, l.out) }
+
+// partialSums are the weight gradients of the segments, one after the other, and their sum.
+type partialSums struct{ parts, dw []float32 }
+
+func (l layer) sums() partialSums {
+	n := l.taps * l.in * l.out
+	return partialSums{make([]float32, l.division().Segments*n), make([]float32, n)}
 }
 
-// divide cuts the longer side into as many parts as there are threads, but none narrower than a tile.
-func (l layer) divide(threads int) division {
-	d := division{l.in, l.out, l.in, l.out}
-	if l.out > l.in {
-		d.outBlock = 32 * parallel.Blocks(l.out, 32*threads)
-	} else {
-		d.inBlock = 16 * parallel.Blocks(l.in, 16*threads)
-	}
-	return d
+// part is the partial sum of a segment.
+func (p *partialSums) part(segment int) []float32 {
+	n := len(p.dw)
+	return p.parts[segment*n : (segment+1)*n]
 }
 
-func (d division) items() int {
-	return parallel.Blocks(d.in, d.inBlock) * parallel.Blocks(d.out, d.outBlock)
-}
-
-// block is the range of inputs and of outputs of an item.
-func (d division) block(item int) (in0, in1, out0, out1 int) {
-	blocks := parallel.Blocks(d.in, d.inBlock)
-	in0, in1 = parallel.Block(item%blocks, d.in, d.inBlock)
-	out0, out1 = parallel.Block(item/blocks, d.out, d.outBlock)
-	return in0, in1, out0, out1
-}
+func (p *partialSums) add() { sums.Add(p.dw, p.parts) }
 
 type gradientTask struct {
-	division
+	sums.Division
+	partialSums
 	gradient kernel.ConvGradient
 }
 
 func (t *gradientTask) Run(item int) {
-	in0, in1, out0, out1 := t.block(item)
+	segment, from, to, first, end := t.Item(item)
 	g := t.gradient
-	g.In, g.Out = in1-in0, out1-out0
-	g.XBase += in0
-	g.DYBase += out0
-	g.DWBase += in0*g.DWStride + out0
+	g.Rows, g.Out = to-from, end-first
+	g.XBase += from * g.XStride
+	g.DYBase += from*g.DYStride + first
+	g.DW, g.DWBase = t.part(segment), first
+	if g.Out == t.Columns {
+		clear(g.DW)
+	}
 	kernel.ConvWeightGradient(&g)
 }
 
 type gradientBF16Task struct {
-	division
+	sums.Division
+	partialSums
 	scratch  [][]uint16 // one for each item
 	gradient kernel.ConvGradientBF16
 }
 
 func (t *gradientBF16Task) Run(item int) {
-	in0, in1, out0, out1 := t.block(item)
+	segment, from, to, first, end := t.Item(item)
 	g := t.gradient
-	g.In, g.Out = in1-in0, out1-out0
-	g.XBase += in0
-	g.DYBase += out0
-	g.DWBase += in0*g.DWStride + out0
-	g.Scratch = t.scratch[item]
+	g.Rows, g.Out = to-from, end-first
+	g.XBase += from * g.XStride
+	g.DYBase += from*g.DYStride + first
+	g.DW, g.DWBase, g.Scratch = t.part(segment), first, t.scratch[item]
+	if g.Out == t.Columns {
+		clear(g.DW)
+	}
 	kernel.ConvWeightGradientBF16(&g)
 }

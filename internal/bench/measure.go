@@ -76,10 +76,13 @@ func (c *contender) run(runs int) float64 {
 	for range runs {
 		if c.threads > 1 {
 			parallel.Run(c.items, c.Task)
-			continue
+		} else {
+			for i := range c.items {
+				c.Task.Run(i)
+			}
 		}
-		for i := range c.items {
-			c.Task.Run(i)
+		if c.finish != nil {
+			c.finish()
 		}
 	}
 	return c.work * float64(runs) / now().Sub(start).Seconds()

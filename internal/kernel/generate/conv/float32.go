@@ -232,10 +232,10 @@ func gradient(s isa, mr int, first bool) {
 	for u := range unroll {
 		step(u)
 	}
-	PREFETCHT1(at(xAhead, 0))
-	PREFETCHT1(at(xAhead, 64))
-	PREFETCHT1(at(dyAhead, 0))
-	PREFETCHT1(at(dyAhead, 64))
+	for d := 0; d < s.bytes(); d += 64 { // the tiles of AVX2 are small, and many: one line each does
+		PREFETCHT1(at(xAhead, d))
+		PREFETCHT1(at(dyAhead, d))
+	}
 	ADDQ(at(args, gradXAheadStep), xAhead)
 	ADDQ(at(args, gradDYAheadStep), dyAhead)
 	LEAQ(operand.Mem{Base: x, Index: xs, Scale: 4}, x)
