@@ -17,7 +17,8 @@ type gradient struct {
 	x, dy          operand
 	taps, in, out  int
 	division       sums.Division // of the rows of all runs, counted in their order
-	dw             []float32     // [segments, taps, in, out]
+	dw             []float32     // [taps, in, out]: the gradient itself, to which the first segment is added directly
+	parts          []float32     // [segments-1, taps, in, out]: partial sums of the others
 
 	rows        []float32 // dy, rows one after the other
 	segmentRows int       // of these in a segment
@@ -30,17 +31,17 @@ var gradients parallel.Pool[gradient]
 func (c *Conv) addGradients(a *tensor.Arena, p *plan, x, dy operand, rows tensor.Tensor) {
 	source, target, s := p.forward(c)
 	g := gradient{sweep: s, source: source, target: target, joined: p.joined, x: x, dy: dy,
-		taps: len(c.taps), in: c.config.In, out: c.config.Out, rows: rows.Data}
+		taps: len(c.taps), in: c.config.In, out: c.config.Out, dw: c.Weight.Grad.Data, rows: rows.Data}
 	g.division = sums.Divide(g.total(), g.out)
 	segments := g.division.Segments
 	g.segmentRows = parallel.Blocks(rows.Rows(), segments)
 	scratch := a.Mark()
-	g.dw = a.Floats(segments * g.taps * g.in * g.out)
+	g.parts = a.Floats((segments - 1) * len(g.dw))
 	if c.Bias != nil {
 		g.db = a.Floats(segments * g.out)
 	}
 	parallel.RunCopy(&gradients, g.division.Items(), g)
-	sums.Add(c.Weight.Grad.Data, g.dw)
+	sums.Add(g.dw, g.parts)
 	if c.Bias != nil {
 		sums.Add(c.Bias.Grad.Data, g.db)
 	}
@@ -71,9 +72,12 @@ func (g *gradient) joinedRun(i int) run {
 // Run computes a segment for a block of output channels.
 func (g *gradient) Run(item int) {
 	segment, first, end, n0, n1 := g.division.Item(item)
-	dw := g.dw[segment*g.taps*g.in*g.out:][:g.taps*g.in*g.out]
-	for k := range g.taps * g.in {
-		clear(dw[k*g.out+n0 : k*g.out+n1])
+	dw := g.dw
+	if segment > 0 {
+		dw = g.parts[(segment-1)*len(dw) : segment*len(dw)]
+		for k := range g.taps * g.in {
+			clear(dw[k*g.out+n0 : k*g.out+n1])
+		}
 	}
 	at := 0
 	part := func(image int, p *phase, r run) {

@@ -51,9 +51,10 @@ func (l *Linear) Backward(a *tensor.Arena, x, dy tensor.Tensor) tensor.Tensor {
 
 	// y = x W + b: dW += x^T dy, db += sum of the rows of dy.
 	division := sums.Divide(x.Rows(), out)
-	g := linearGradient{division, x.Data, dy.Data, a.Floats(division.Segments * in * out), a.Floats(division.Segments * out), in, out}
+	g := linearGradient{division, x.Data, dy.Data, l.Weight.Grad.Data, a.Floats((division.Segments - 1) * in * out),
+		a.Floats(division.Segments * out), in, out}
 	parallel.RunCopy(&linearGradients, division.Items(), g)
-	sums.Add(l.Weight.Grad.Data, g.dw)
+	sums.Add(g.dw, g.parts)
 	sums.Add(l.Bias.Grad.Data, g.db)
 
 	// y = x W: dx = dy W^T.
@@ -93,7 +94,9 @@ func (p *rowProduct) Run(item int) {
 type linearGradient struct {
 	division sums.Division
 	x, dy    []float32
-	dw, db   []float32 // [segments, in, out] and [segments, out]
+	dw       []float32 // [in, out]: the gradient itself, to which the first segment is added directly
+	parts    []float32 // [segments-1, in, out]: partial sums of the others
+	db       []float32 // [segments, out]
 	in, out  int
 }
 
@@ -101,9 +104,12 @@ var linearGradients parallel.Pool[linearGradient]
 
 func (g *linearGradient) Run(item int) {
 	segment, from, to, n0, n1 := g.division.Item(item)
-	dw := g.dw[segment*g.in*g.out:][:g.in*g.out]
-	for k := range g.in {
-		clear(dw[k*g.out+n0 : k*g.out+n1])
+	dw := g.dw
+	if segment > 0 {
+		dw = g.parts[(segment-1)*len(dw) : segment*len(dw)]
+		for k := range g.in {
+			clear(dw[k*g.out+n0 : k*g.out+n1])
+		}
 	}
 	kernel.ConvWeightGradient(&kernel.ConvGradient{Rows: to - from, In: g.in, Out: n1 - n0, Taps: oneTap,
 		X: g.x, XBase: from * g.in, XStride: g.in, DY: g.dy, DYBase: from*g.out + n0, DYStride: g.out,

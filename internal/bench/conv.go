@@ -207,20 +207,26 @@ func (l layer) weightGradientBF16(int) job {
 	return job{Task: t, items: t.Items(), finish: t.add, work: l.operations()}
 }
 
+// division: all shapes have rows enough for an item to be a segment with all columns.
 func (l layer) division() sums.Division { return sums.Divide(l.steps, l.out) }
 
-// partialSums are the weight gradients of the segments, one after the other, and their sum.
-type partialSums struct{ parts, dw []float32 }
+// partialSums are the weight gradient, to which the first segment is added directly, and those of the other segments.
+type partialSums struct{ dw, parts []float32 }
 
 func (l layer) sums() partialSums {
 	n := l.taps * l.in * l.out
-	return partialSums{make([]float32, l.division().Segments*n), make([]float32, n)}
+	return partialSums{make([]float32, n), make([]float32, (l.division().Segments-1)*n)}
 }
 
-// part is the partial sum of a segment.
+// part is where a segment is added, for all columns: its partial sum, cleared.
 func (p *partialSums) part(segment int) []float32 {
+	if segment == 0 {
+		return p.dw
+	}
 	n := len(p.dw)
-	return p.parts[segment*n : (segment+1)*n]
+	part := p.parts[(segment-1)*n : segment*n]
+	clear(part)
+	return part
 }
 
 func (p *partialSums) add() { sums.Add(p.dw, p.parts) }
@@ -238,9 +244,6 @@ func (t *gradientTask) Run(item int) {
 	g.XBase += from * g.XStride
 	g.DYBase += from*g.DYStride + first
 	g.DW, g.DWBase = t.part(segment), first
-	if g.Out == t.Columns {
-		clear(g.DW)
-	}
 	kernel.ConvWeightGradient(&g)
 }
 
@@ -258,8 +261,5 @@ func (t *gradientBF16Task) Run(item int) {
 	g.XBase += from * g.XStride
 	g.DYBase += from*g.DYStride + first
 	g.DW, g.DWBase, g.Scratch = t.part(segment), first, t.scratch[item]
-	if g.Out == t.Columns {
-		clear(g.DW)
-	}
 	kernel.ConvWeightGradientBF16(&g)
 }

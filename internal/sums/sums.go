@@ -21,7 +21,7 @@ type Division struct {
 // segments that there are, which bounds the memory for partial sums. Where there are but few, columns are divided too, into
 // whole panels.
 const (
-	leastRows    = 1024
+	leastRows    = 2048
 	mostSegments = 16
 	rowUnit      = 128 // rows in a block of the weight-gradient kernels
 	fewItems     = 4
