@@ -72,13 +72,7 @@ func (g *gradient) joinedRun(i int) run {
 // Run computes a segment for a block of output channels.
 func (g *gradient) Run(item int) {
 	segment, first, end, n0, n1 := g.division.Item(item)
-	dw := g.dw
-	if segment > 0 {
-		dw = g.parts[(segment-1)*len(dw) : segment*len(dw)]
-		for k := range g.taps * g.in {
-			clear(dw[k*g.out+n0 : k*g.out+n1])
-		}
-	}
+	dw := g.division.Part(g.dw, g.parts, segment, n0, n1)
 	at := 0
 	part := func(image int, p *phase, r run) {
 		length := r.end - r.first

@@ -104,13 +104,7 @@ var linearGradients parallel.Pool[linearGradient]
 
 func (g *linearGradient) Run(item int) {
 	segment, from, to, n0, n1 := g.division.Item(item)
-	dw := g.dw
-	if segment > 0 {
-		dw = g.parts[(segment-1)*len(dw) : segment*len(dw)]
-		for k := range g.in {
-			clear(dw[k*g.out+n0 : k*g.out+n1])
-		}
-	}
+	dw := g.division.Part(g.dw, g.parts, segment, n0, n1)
 	kernel.ConvWeightGradient(&kernel.ConvGradient{Rows: to - from, In: g.in, Out: n1 - n0, Taps: oneTap,
 		X: g.x, XBase: from * g.in, XStride: g.in, DY: g.dy, DYBase: from*g.out + n0, DYStride: g.out,
 		DW: dw, DWBase: n0, DWStride: g.out})

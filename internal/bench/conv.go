@@ -207,7 +207,6 @@ func (l layer) weightGradientBF16(int) job {
 	return job{Task: t, items: t.Items(), finish: t.add, work: l.operations()}
 }
 
-// division: all shapes have rows enough for an item to be a segment with all columns.
 func (l layer) division() sums.Division { return sums.Divide(l.steps, l.out) }
 
 // partialSums are the weight gradient, to which the first segment is added directly, and those of the other segments.
@@ -216,17 +215,6 @@ type partialSums struct{ dw, parts []float32 }
 func (l layer) sums() partialSums {
 	n := l.taps * l.in * l.out
 	return partialSums{make([]float32, n), make([]float32, (l.division().Segments-1)*n)}
-}
-
-// part is where a segment is added, for all columns: its partial sum, cleared.
-func (p *partialSums) part(segment int) []float32 {
-	if segment == 0 {
-		return p.dw
-	}
-	n := len(p.dw)
-	part := p.parts[(segment-1)*n : segment*n]
-	clear(part)
-	return part
 }
 
 func (p *partialSums) add() { sums.Add(p.dw, p.parts) }
@@ -243,7 +231,7 @@ func (t *gradientTask) Run(item int) {
 	g.Rows, g.Out = to-from, end-first
 	g.XBase += from * g.XStride
 	g.DYBase += from*g.DYStride + first
-	g.DW, g.DWBase = t.part(segment), first
+	g.DW, g.DWBase = t.Part(t.dw, t.parts, segment, first, end), first
 	kernel.ConvWeightGradient(&g)
 }
 
@@ -260,6 +248,6 @@ func (t *gradientBF16Task) Run(item int) {
 	g.Rows, g.Out = to-from, end-first
 	g.XBase += from * g.XStride
 	g.DYBase += from*g.DYStride + first
-	g.DW, g.DWBase, g.Scratch = t.part(segment), first, t.scratch[item]
+	g.DW, g.DWBase, g.Scratch = t.Part(t.dw, t.parts, segment, first, end), first, t.scratch[item]
 	kernel.ConvWeightGradientBF16(&g)
 }

@@ -50,6 +50,19 @@ func (d Division) Item(item int) (segment, from, to, first, end int) {
 	return segment, from, to, first, end
 }
 
+// Part returns where columns [first, end) of a segment are to be added, rows of Columns numbers: for the first segment sum
+// itself, for the others their place in parts, one after the other, of which it clears those columns.
+func (d Division) Part(sum, parts []float32, segment, first, end int) []float32 {
+	if segment == 0 {
+		return sum
+	}
+	part := parts[(segment-1)*len(sum) : segment*len(sum)]
+	for row := 0; row < len(part); row += d.Columns {
+		clear(part[row+first : row+end])
+	}
+	return part
+}
+
 // Add adds partial sums of len(dst) each, which lie one after the other in parts, to dst in their order.
 func Add(dst, parts []float32) {
 	if len(dst) == 0 {

@@ -34,6 +34,33 @@ func TestDivide(t *testing.T) {
 	}
 }
 
+// TestPart: parts of all items, filled with ones times their rows, add up to the rows everywhere, whatever was there before.
+func TestPart(t *testing.T) {
+	for _, rows := range []int{0, 1, 5000, 9000, 100000} {
+		const height, columns = 3, 100
+		d := Divide(rows, columns)
+		sum, parts := make([]float32, height*columns), make([]float32, (d.Segments-1)*height*columns)
+		for i := range parts {
+			parts[i] = 1234
+		}
+		for i := range d.Items() {
+			segment, from, to, first, end := d.Item(i)
+			part := d.Part(sum, parts, segment, first, end)
+			for r := range height {
+				for c := first; c < end; c++ {
+					part[r*columns+c] += float32(to - from)
+				}
+			}
+		}
+		Add(sum, parts)
+		for i, v := range sum {
+			if v != float32(rows) {
+				t.Fatalf("%d rows: element %d is %v", rows, i, v)
+			}
+		}
+	}
+}
+
 // TestAdd compares with a plain loop in the same order, bit for bit, on several numbers of threads.
 func TestAdd(t *testing.T) {
 	defer parallel.SetThreads(parallel.Threads())
