@@ -53,14 +53,6 @@ func randomConvShape(r *rand.Rand) convShape {
 	return newConvShape(r, rows, r.IntN(40), r.IntN(70), r.IntN(5))
 }
 
-func widen(x []float32) []float64 {
-	y := make([]float64, len(x))
-	for i, v := range x {
-		y[i] = float64(v)
-	}
-	return y
-}
-
 // forward runs the plain float64 loop of the convolution on y.
 func (s convShape) forward(x, w, bias, y []float64) {
 	for t := range s.rows {

@@ -44,14 +44,6 @@ func (b mvBuffer[T]) check(t *testing.T, what string) {
 	}
 }
 
-func mvWiden(x []float32) []float64 {
-	y := make([]float64, len(x))
-	for i, v := range x {
-		y[i] = float64(v)
-	}
-	return y
-}
-
 // mvShapes has every width up to past two panels, every tail of the row loops, and the shapes of the sampler.
 func mvShapes() [][2]int {
 	var shapes [][2]int
@@ -77,11 +69,11 @@ func mvCheck(t *testing.T, what string, y, start, x []float32, w []float64, in, 
 		return a
 	}
 	if start != nil {
-		copy(want, mvWiden(start))
+		copy(want, widen(start))
 		copy(size, absolute(want))
 	}
-	reference.MatVec(in, out, want, mvWiden(x), w)
-	reference.MatVec(in, out, size, absolute(mvWiden(x)), absolute(w))
+	reference.MatVec(in, out, want, widen(x), w)
+	reference.MatVec(in, out, size, absolute(widen(x)), absolute(w))
 	for n := range want {
 		// Every one of the in+3 roundings loses at most half a unit of a partial sum no larger than size.
 		if d := math.Abs(float64(y[n]) - want[n]); !(d <= float64(in+3)*0x1p-24*size[n]) {
@@ -99,7 +91,7 @@ func TestMatVec(t *testing.T) {
 			m, half := PackMatVec(w, in, out), PackMatVecBF16(w, in, out)
 			rounded := make([]uint16, len(w))
 			ToBF16(rounded, w)
-			w64, half64 := mvWiden(w), make([]float64, len(w))
+			w64, half64 := widen(w), make([]float64, len(w))
 			for i, v := range rounded {
 				half64[i] = float64(math.Float32frombits(uint32(v) << 16))
 			}
@@ -291,7 +283,7 @@ func TestMatVecInt8Accuracy(t *testing.T) {
 	scale := QuantiseScale(x)
 	QuantiseInt8(q, x, scale)
 	m.Mul(y, q, scale, nil)
-	reference.MatVec(in, out, want, mvWiden(x), mvWiden(w))
+	reference.MatVec(in, out, want, widen(x), widen(w))
 	for n := range y {
 		// Each factor is off by at most half a step of 1/127, the other one at most 1.
 		if d := math.Abs(float64(y[n]) - want[n]); d > in*1.01/127 {
@@ -444,7 +436,7 @@ func FuzzMatVec(f *testing.F) {
 			before := Use(s)
 			y, q := mvRandom(r, out), mvNew[uint8](r, in)
 			m.Mul(y.part, x.part, start.part)
-			mvCheck(t, s.String(), y.part, start.part, x.part, mvWiden(w), in, out)
+			mvCheck(t, s.String(), y.part, start.part, x.part, widen(w), in, out)
 			half.Mul(y.part, x.part, start.part)
 			mvCheck(t, s.String(), y.part, start.part, x.part, half64, in, out)
 			scale := QuantiseScale(x.part)

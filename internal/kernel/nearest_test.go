@@ -13,9 +13,9 @@ import (
 // the same within the rounding of a float32 sum.
 func checkNearest(t *testing.T, what string, codes []int32, distances, z []float32, stride, rows int, table []float32, entries, dim int) {
 	t.Helper()
-	table64 := mvWiden(table)
+	table64 := widen(table)
 	for r := range rows {
-		row := mvWiden(z[r*stride:][:dim])
+		row := widen(z[r*stride:][:dim])
 		want, distance := reference.Nearest(row, table64, entries)
 		code := int(codes[r])
 		if math.IsInf(distance, 1) || distance > math.MaxFloat32 {
