@@ -40,12 +40,7 @@ func toBF16Generic(dst []uint16, dstStride int, src []float32, srcStride, rows, 
 	for r := range rows {
 		out := dst[r*dstStride:][:n]
 		for j, v := range src[r*srcStride:][:n] {
-			bits := math.Float32bits(v)
-			if v != v {
-				out[j] = uint16(bits>>16) | 0x40
-			} else {
-				out[j] = uint16((bits + 0x7fff + bits>>16&1) >> 16)
-			}
+			out[j] = bf16Round(v)
 		}
 	}
 }
@@ -62,6 +57,18 @@ func FromBF16(dst []float32, src []uint16) {
 
 func fromBF16Generic(dst []float32, src []uint16) {
 	for i, v := range src {
-		dst[i] = math.Float32frombits(uint32(v) << 16)
+		dst[i] = bf16Float(v)
 	}
+}
+
+// bf16Float is the float32 that the bfloat16 b stands for.
+func bf16Float(b uint16) float32 { return math.Float32frombits(uint32(b) << 16) }
+
+// bf16Round rounds to the nearest bfloat16, ties to even; a NaN stays one, made quiet.
+func bf16Round(f float32) uint16 {
+	u := math.Float32bits(f)
+	if u&0x7fffffff > 0x7f800000 {
+		return uint16(u>>16) | 0x40
+	}
+	return uint16((u + 0x7fff + u>>16&1) >> 16)
 }

@@ -1,9 +1,6 @@
 package kernel
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Mixed precision: x and the weights are bfloat16, sums are float32. A row of x is padded with zeros to a multiple of
 // BF16Depth, the depth in which the hardware multiplies; ToBF16Rows makes such rows from float32.
@@ -30,32 +27,66 @@ func PackedLenBF16(taps, in, out int) int { return taps * PaddedBF16(in) * round
 // PackWeightsBF16 rounds w [taps, in, out] to bfloat16 and packs it into dst.
 func PackWeightsBF16(dst []uint16, w []float32, taps, in, out int) WeightsBF16 {
 	checkLen("PackWeightsBF16: w", len(w), taps*in*out)
-	return packBF16(dst, w, taps, in, out, in*out, out, 1)
+	packed := newWeightsBF16(dst, taps, in, out)
+	var even, odd [packChunk]uint16 // parts of two rows of w
+	for tap := range taps {
+		for k := 0; k < in; k += 2 {
+			for first := 0; first < out; first += packChunk {
+				row := w[(tap*in+k)*out+first:]
+				even, odd := even[:min(packChunk, out-first)], odd[:min(packChunk, out-first)]
+				ToBF16(even, row[:len(even)])
+				if clear(odd); k+1 < in {
+					ToBF16(odd, row[out:][:len(odd)])
+				}
+				for n := 0; n < len(even); n += bf16Panel {
+					pairs := packed.pairs(first+n, tap, k)
+					for j, v := range even[n:min(n+bf16Panel, len(even))] {
+						pairs[2*j], pairs[2*j+1] = v, odd[n+j]
+					}
+				}
+			}
+		}
+	}
+	return packed
 }
 
 // PackWeightsTransposedBF16 rounds and packs the transposes of w's matrices, as PackWeightsTransposed does.
 func PackWeightsTransposedBF16(dst []uint16, w []float32, taps, in, out int) WeightsBF16 {
 	checkLen("PackWeightsTransposedBF16: w", len(w), taps*in*out)
-	return packBF16(dst, w, taps, out, in, in*out, 1, out)
-}
-
-// packBF16 packs the matrices w[tap*tapStride + k*kStride + n*nStride] of [in, out].
-func packBF16(dst []uint16, w []float32, taps, in, out, tapStride, kStride, nStride int) WeightsBF16 {
-	checkLen("PackWeightsBF16: dst", len(dst), PackedLenBF16(taps, in, out))
-	depth := PaddedBF16(in)
-	if depth != in || out%bf16Panel != 0 {
-		clear(dst)
-	}
-	for n := range out {
-		for tap := 0; tap < taps && in > 0; tap++ {
-			panel := dst[(n/bf16Panel*taps+tap)*depth*bf16Panel+n%bf16Panel*2:]
-			src := w[tap*tapStride+n*nStride:]
-			for k := range in {
-				panel[k/2*(2*bf16Panel)+k%2] = bf16Round(src[k*kStride])
+	packed := newWeightsBF16(dst, taps, out, in)
+	var row [packChunk + 1]uint16 // part of a row of w, and a zero after an odd last one
+	for tap := range taps {
+		for n := range in {
+			for first := 0; first < out; first += packChunk {
+				cols := min(packChunk, out-first)
+				ToBF16(row[:cols], w[(tap*in+n)*out+first:][:cols])
+				row[cols] = 0
+				pairs := packed.pairs(n, tap, first)[n%bf16Panel*2:]
+				for k := 0; k < cols; k += 2 {
+					pairs[k*bf16Panel], pairs[k*bf16Panel+1] = row[k], row[k+1]
+				}
 			}
 		}
 	}
+	return packed
+}
+
+// packChunk is the number of columns that are rounded at a time. It is even.
+const packChunk = 256
+
+// newWeightsBF16 returns weights over dst, with zeros where they are padded.
+func newWeightsBF16(dst []uint16, taps, in, out int) WeightsBF16 {
+	checkLen("PackWeightsBF16: dst", len(dst), PackedLenBF16(taps, in, out))
+	if PaddedBF16(in) != in || out%bf16Panel != 0 {
+		clear(dst)
+	}
 	return WeightsBF16{Taps: taps, In: in, Out: out, data: dst}
+}
+
+// pairs is where the panel of output channel n begins that has the weights of a tap for input channel k, which is even, and
+// the next one.
+func (w *WeightsBF16) pairs(n, tap, k int) []uint16 {
+	return w.data[((n/bf16Panel*w.Taps+tap)*PaddedBF16(w.In)+k)*bf16Panel:]
 }
 
 // ConvBF16 is Conv with bfloat16 x and weights and float32 sums, bias and y:
@@ -191,16 +222,4 @@ func convWeightGradientBF16Generic(g *ConvGradientBF16) {
 			}
 		}
 	}
-}
-
-// bf16Float is the float32 that the bfloat16 b stands for.
-func bf16Float(b uint16) float32 { return math.Float32frombits(uint32(b) << 16) }
-
-// bf16Round rounds to the nearest bfloat16, ties to even; a NaN stays one, made quiet.
-func bf16Round(f float32) uint16 {
-	u := math.Float32bits(f)
-	if u&0x7fffffff > 0x7f800000 {
-		return uint16(u>>16) | 0x40
-	}
-	return uint16((u + 0x7fff + u>>16&1) >> 16)
 }
