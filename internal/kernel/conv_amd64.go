@@ -138,6 +138,24 @@ func panelWidth() int {
 	return genericPanel
 }
 
+// tallestTile is the height of the tallest float32 tile.
+func tallestTile() int {
+	if active.Tier == AVX2 {
+		return 6
+	}
+	return 14
+}
+
+// callWork bounds the multiply-adds of one call of assembly, which cannot be preempted: some 100 microseconds of vector
+// code at the most. A single panel of a single tile is always one call.
+const callWork = 1 << 22
+
+// columnsPerCall is the number of columns, in whole panels of width, that a tile of so many rows may compute in one call when
+// each sum has depth terms.
+func columnsPerCall(rows, depth, width int) int {
+	return width * max(1, callWork/max(1, rows*depth*width))
+}
+
 // zeros stands in for an absent bias.
 var zeros [32]float32
 
@@ -164,10 +182,7 @@ func convForward(c *Conv) {
 	if in == 0 {
 		a.tapCount = 0
 	}
-	tall := 14
-	if active.Tier == AVX2 {
-		tall = 6
-	}
+	tall := tallestTile()
 	if loops := len(taps) * (in / 4) * ((c.W.Out + width - 1) / width); loops > 0 {
 		a.xAheadStep = (tall*a.xStride + loops - 1) / loops
 		a.yAheadStep = (tall*a.yStride + loops - 1) / loops
@@ -181,13 +196,19 @@ func convForward(c *Conv) {
 	for _, p := range taps {
 		reach = max(reach, p.Offset*4)
 	}
+	columns := columnsPerCall(tall, len(taps)*in, width)
 	for t := 0; t < c.Rows; {
-		left := c.Rows - t
-		a.xAt, a.yAt = (c.XBase+t*c.XStride)*4, (c.YBase+t*c.YStride)*4
-		a.wAt, a.biasAt, a.cols = 0, 0, c.W.Out
+		y := (c.YBase + t*c.YStride) * 4
+		a.xAt = (c.XBase + t*c.XStride) * 4
 		a.xAhead = uintptr(a.x) + uintptr(a.xAt+reach+tall*a.xStride)
-		a.yAhead = uintptr(a.y) + uintptr(a.yAt+tall*a.yStride)
-		t += convTile(&a, left)
+		a.yAhead = uintptr(a.y) + uintptr(y+tall*a.yStride)
+		height := 0
+		for n := 0; n < c.W.Out; n += columns {
+			a.yAt, a.cols = y+n*4, min(columns, c.W.Out-n)
+			a.wAt, a.biasAt = n/width*a.panelBytes, n/width*a.biasStep
+			height = convTile(&a, c.Rows-t)
+		}
+		t += height
 	}
 }
 
@@ -246,10 +267,7 @@ func convWeightGradient(g *ConvGradient) {
 	width := panelWidth()
 	var buffer [gradientBlock*32 + 15]float32
 	a := gradientArgs{xStride: g.XStride * 4, dyStride: g.DYStride * 4, dwStride: g.DWStride * 4, packed: align64(&buffer[0])}
-	tall := 14
-	if active.Tier == AVX2 {
-		tall = 6
-	}
+	tall := tallestTile()
 	if tiles := (g.Out + width - 1) / width * len(g.Taps) * ((g.In + tall - 1) / tall); tiles > 0 { // up to two lines each every four rows
 		a.xAheadStep = (4*a.xStride + tiles - 1) / tiles
 		a.dyAheadStep = (4*a.dyStride + tiles - 1) / tiles

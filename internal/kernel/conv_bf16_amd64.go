@@ -113,6 +113,9 @@ func convForwardBF16(c *ConvBF16) {
 	}
 }
 
+// amxCallWork is callWork for AMX, which is some four times as fast at the least.
+const amxCallWork = 4 * callWork
+
 // convForwardAMX multiplies blocks of 32 rows and 32 columns, panel by panel for a block of rows that stays in L2.
 func convForwardAMX(c *ConvBF16) {
 	const block = 256
@@ -146,7 +149,7 @@ func convForwardAMX(c *ConvBF16) {
 				if height > 16 && height < 32 {
 					height = 16
 				}
-				a.tiles = (rows - t) / height
+				a.tiles = min((rows-t)/height, max(1, amxCallWork/max(1, height*bf16Panel*depth*a.tapCount)))
 				a.xAt, a.yAt = (c.XBase+(t0+t)*c.XStride)*2, (c.YBase+(t0+t)*c.YStride+n)*4
 				a.xStep, a.yStep = height*a.xStride, height*a.yStride
 				a.burst = max(0, height-4*a.tapCount*a.steps)
@@ -191,21 +194,20 @@ func convForwardVector(c *ConvBF16) {
 		a.xAheadStep = (tall*a.xStride + steps - 1) / steps
 		a.yAheadStep = (tall*a.yStride + steps - 1) / steps
 	}
+	columns := columnsPerCall(tall, len(c.Taps)*depth, bf16Panel)
+	if active.Tier == AVX2 {
+		columns = bf16Panel / 2 // its tiles are half a panel wide
+	}
 	for t := 0; t < c.Rows; {
 		a.xAt = (c.XBase + t*c.XStride) * 2
 		y := (c.YBase + t*c.YStride) * 4
 		a.xAhead = uintptr(a.x) + uintptr(a.xAt+tall*a.xStride)
 		a.yAhead = uintptr(a.y) + uintptr(y+tall*a.yStride)
-		if active.Tier == AVX512 {
-			a.yAt, a.wAt, a.biasAt, a.cols = y, 0, 0, c.W.Out
-			t += convTileBF16(&a, c.Rows-t)
-			continue
-		}
 		height := 0
-		for n := 0; n < c.W.Out; n += bf16Panel / 2 { // the tiles of AVX2 are half a panel wide
-			a.yAt, a.cols = y+n*4, min(bf16Panel/2, c.W.Out-n)
+		for n := 0; n < c.W.Out; n += columns {
+			a.yAt, a.cols = y+n*4, min(columns, c.W.Out-n)
 			a.wAt = n/bf16Panel*a.panelBytes + n%bf16Panel*4
-			a.biasAt = n * 4 * min(a.biasStep, 1)
+			a.biasAt = n * a.biasStep / bf16Panel
 			height = convTileBF16(&a, c.Rows-t)
 		}
 		t += height

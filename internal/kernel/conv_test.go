@@ -181,6 +181,19 @@ func TestConvSizes(t *testing.T) {
 	})
 }
 
+// TestConvLong has sums so long that a tile needs several calls of assembly for its columns.
+func TestConvLong(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs seconds for the plain loops: not with -short")
+	}
+	forEachSetting(t, func(t *testing.T) {
+		r := newRand(10)
+		s := newConvShape(r, 17, 3000, 130, 3)
+		testConv(t, r, s, false)
+		testConvBF16(t, r, newConvShape(r, 70, 3000, 70, 3))
+	})
+}
+
 func FuzzConv(f *testing.F) {
 	f.Add(uint64(1), uint8(14), uint8(3), uint8(33), uint8(2), false)
 	f.Add(uint64(2), uint8(31), uint8(16), uint8(16), uint8(1), true)

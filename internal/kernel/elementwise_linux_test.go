@@ -16,12 +16,12 @@ func newPage(t *testing.T, bytes int) page {
 	middle := (bytes + size) / size * size
 	all, err := syscall.Mmap(-1, 0, middle+2*size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
-		t.Skipf("mmap: %v", err)
+		t.Fatalf("mmap: %v", err)
 	}
 	t.Cleanup(func() { syscall.Munmap(all) })
 	for _, forbidden := range [][]byte{all[:size], all[size+middle:]} {
 		if err := syscall.Mprotect(forbidden, syscall.PROT_NONE); err != nil {
-			t.Skipf("mprotect: %v", err)
+			t.Fatalf("mprotect: %v", err)
 		}
 	}
 	return page{all, all[size : size+middle]}

@@ -147,7 +147,7 @@ const (
 
 // looks is how often a goroutine looks whether what it waits for has come before it sleeps, about 0.1 ms: the caller for
 // the last items, a worker for the next loop of a training step. To be woken takes longer than either mostly takes to
-// come, and would cost layers of 64 channels a fifth of what the second core gives.
+// come, and would cost layers of 64 channels a quarter of what the second core gives.
 const looks = 100000
 
 var jobs Pool[job]
