@@ -16,21 +16,32 @@ const module = "github.com/vqaudio/vqaudio"
 // rows are the packages of the house from the ground up. A package may import, in its tests too, what stands in lower
 // rows only.
 var rows = [][]string{
-	{"nn/gradcheck"},
+	{"nn/gradcheck", "files", "internal/shared"},
 	{"internal/kernel/reference"},
 	{"internal/kernel"},
 	{"internal/kernel/peak", "internal/parallel"},
-	{"internal/sums", "tensor"},
-	{"nn"},
-	{"dilated"},
+	{"internal/sums", "tensor", "audio", "corpora/images"},
+	{"nn", "audio/spectrum"},
+	{"dilated", "corpora", "internal/picture"},
 	{"internal/bench"},
 	{"cmd/vqaudio"},
 }
 
 // foreign lists the packages that import anything beyond this module and the standard library, and what.
 var foreign = map[string][]string{
-	"internal/kernel": {"golang.org/x/sys/cpu"},
-	"cmd/vqaudio":     {"github.com/urfave/cli/v2", "golang.org/x/term"},
+	"internal/kernel":  {"golang.org/x/sys/cpu"},
+	"audio":            {"github.com/go-audio/audio", "github.com/go-audio/wav", "github.com/mewkiz/flac", "github.com/mewkiz/flac/frame", "github.com/mewkiz/flac/meta", "github.com/hajimehoshi/go-mp3"},
+	"audio/spectrum":   {"gonum.org/v1/gonum/dsp/fourier", "github.com/mjibson/go-dsp/fft"},
+	"corpora":          {"github.com/edsrzf/mmap-go"},
+	"internal/picture": {"gonum.org/v1/plot"},
+	"cmd/vqaudio":      {"github.com/urfave/cli/v2", "golang.org/x/term", "github.com/schollz/progressbar/v3"},
+}
+
+// rules are the imports that no order of rows forbids: from the packages on the left, what stands on the right is out of
+// reach, by any way. Sound and its corpora know nothing of tensors, layers and models nothing of files of sound.
+var rules = []struct{ from, to []string }{
+	{[]string{"audio", "audio/spectrum", "corpora", "corpora/images"}, []string{"tensor", "nn", "dilated"}},
+	{[]string{"tensor", "nn", "dilated"}, []string{"audio", "audio/spectrum", "corpora", "corpora/images"}},
 }
 
 // goPackage is what "go list -json" says of a package.

@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"   vqaudio help bench             more about a command\n\n" +
 			"Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted.",
 		Version:        version(),
-		Commands:       []*cli.Command{benchCommand()},
+		Commands:       []*cli.Command{probeCommand(), plotCommand(), corpusCommand(), benchCommand()},
 		HideVersion:    false,
 		Writer:         stdout,
 		ErrWriter:      stderr,
@@ -63,6 +63,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = onUsageError
+		for _, sub := range c.Subcommands {
+			sub.OnUsageError = onUsageError
+		}
 	}
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	var usage *usageError
@@ -102,8 +105,15 @@ func flagsFirst(app *cli.App, args []string) []string {
 	if len(args) < 2 || app.Command(args[1]) == nil {
 		return args
 	}
+	command, first := app.Command(args[1]), 2
+	for _, sub := range command.Subcommands {
+		if len(args) > 2 && sub.HasName(args[2]) {
+			command, first = sub, 3
+			break
+		}
+	}
 	takesValue := func(name string) bool {
-		for _, f := range app.Command(args[1]).Flags {
+		for _, f := range command.Flags {
 			if _, isSwitch := f.(*cli.BoolFlag); !isSwitch && slices.Contains(f.Names(), name) {
 				return true
 			}
@@ -111,7 +121,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 		return false
 	}
 	var flags, rest []string
-	for i := 2; i < len(args); i++ {
+	for i := first; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
 			rest = append(rest, args[i:]...)
@@ -127,7 +137,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 			flags = append(flags, args[i])
 		}
 	}
-	return slices.Concat(args[:2], flags, rest)
+	return slices.Concat(args[:first], flags, rest)
 }
 
 // version names the version of the module that the program was built from, the Go that built it, and what for.
