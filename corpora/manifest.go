@@ -68,7 +68,7 @@ var manifestColumns = []string{
 
 // Limits of a manifest, far above what anyone needs.
 const (
-	maxManifestLine    = 1 << 20 // bytes
+	maxLine            = 1 << 20 // bytes
 	maxManifestColumns = 256
 	maxSeconds         = 1e9
 )
@@ -194,41 +194,25 @@ func (m *Manifest) format(w *bufio.Writer, rebase func(string) string) error {
 
 // parseManifest reads the table. Errors call it name.
 func parseManifest(r io.Reader, name string) (*Manifest, error) {
-	line := 0
-	fail := func(found, expected string) error {
-		return &files.FormatError{File: name, Offset: -1, Line: line, Found: found, Expected: expected}
-	}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 1<<16), maxManifestLine)
+	lines := newLineReader(r, name)
 	next := func() (string, error) {
-		for lines.Scan() {
-			line++
-			text := lines.Text()
-			if line == 1 {
-				text = strings.TrimPrefix(text, "\ufeff")
-			}
+		for {
+			text, err := lines.next()
 			switch {
+			case err != nil:
+				return "", err
 			case !utf8.ValidString(text):
-				return "", fail("bytes that are not UTF-8", "a manifest in UTF-8")
+				return "", lines.fail("bytes that are not UTF-8", "a manifest in UTF-8")
 			case strings.ContainsRune(text, 0):
-				return "", fail("a NUL", "text")
+				return "", lines.fail("a NUL", "text")
 			case text != "":
 				return text, nil
 			}
 		}
-		line++
-		switch err := lines.Err(); {
-		case errors.Is(err, bufio.ErrTooLong):
-			return "", fail(fmt.Sprintf("a line of more than %d bytes", maxManifestLine), "one line for each recording")
-		case err != nil:
-			return "", fmt.Errorf("%s: %w", name, err)
-		}
-		return "", io.EOF
 	}
-
 	first, err := next()
 	if err == io.EOF {
-		return nil, fail("nothing", "a line that names the columns")
+		return nil, lines.fail("nothing", "a line that names the columns")
 	} else if err != nil {
 		return nil, err
 	}
@@ -237,7 +221,7 @@ func parseManifest(r io.Reader, name string) (*Manifest, error) {
 		header[i] = cleanField(header[i])
 	}
 	if err := checkColumns(header); err != nil {
-		return nil, fail(err.Error(), "columns parted by tabs, path and speaker among them")
+		return nil, lines.fail(err.Error(), "columns parted by tabs, path and speaker among them")
 	}
 	m := &Manifest{}
 	place := make([]int, len(header)) // in the order of manifestColumns, then of Extra
@@ -268,7 +252,7 @@ func parseManifest(r io.Reader, name string) (*Manifest, error) {
 			return nil, err
 		}
 		if n := strings.Count(text, "\t") + 1; n != len(header) {
-			return nil, fail(plural(n, "column"), fmt.Sprint(len(header)))
+			return nil, lines.fail(plural(n, "column"), fmt.Sprint(len(header)))
 		}
 		clear(fields)
 		for i := range header {
@@ -282,7 +266,7 @@ func parseManifest(r io.Reader, name string) (*Manifest, error) {
 			}
 		}
 		if found, expected := checkPath(fields[0]); found != "" {
-			return nil, fail(found, expected)
+			return nil, lines.fail(found, expected)
 		}
 		u := Utterance{
 			Path:    strings.Clone(filepath.ToSlash(filepath.Clean(filepath.FromSlash(fields[0])))),
@@ -290,26 +274,26 @@ func parseManifest(r io.Reader, name string) (*Manifest, error) {
 			Gender: share(fields[6]), Age: share(fields[7]), Lang: share(fields[8]),
 		}
 		if before := lineOf[u.Path]; before > 0 {
-			return nil, fail(fmt.Sprintf("path %q, which line %d has", u.Path, before), "each path once")
+			return nil, lines.fail(fmt.Sprintf("path %q, which line %d has", u.Path, before), "each path once")
 		}
-		lineOf[u.Path] = line
+		lineOf[u.Path] = lines.number
 		if u.Speaker == "" {
-			return nil, fail("no speaker", "a name")
+			return nil, lines.fail("no speaker", "a name")
 		}
 		if !isSplit(u.Split) {
-			return nil, fail(fmt.Sprintf("split %q", u.Split), splitNames)
+			return nil, lines.fail(fmt.Sprintf("split %q", u.Split), splitNames)
 		}
 		seconds, ok := parseNumber(fields[3], maxSeconds, false)
 		if !ok {
-			return nil, fail(fmt.Sprintf("seconds %q", fields[3]), `a number of seconds, or "-"`)
+			return nil, lines.fail(fmt.Sprintf("seconds %q", fields[3]), `a number of seconds, or "-"`)
 		}
 		frames, ok := parseNumber(fields[9], 1<<53, true)
 		if !ok {
-			return nil, fail(fmt.Sprintf("frames %q", fields[9]), `a whole number, or "-"`)
+			return nil, lines.fail(fmt.Sprintf("frames %q", fields[9]), `a whole number, or "-"`)
 		}
 		rate, ok := parseNumber(fields[10], math.MaxInt32, true)
 		if !ok || rate == 0 {
-			return nil, fail(fmt.Sprintf("source_rate %q", fields[10]), `a whole number of Hz, or "-"`)
+			return nil, lines.fail(fmt.Sprintf("source_rate %q", fields[10]), `a whole number of Hz, or "-"`)
 		}
 		u.Seconds, u.Frames, u.SourceRate = seconds, int64(frames), int(rate)
 		for _, s := range fields[len(manifestColumns):] {
@@ -317,6 +301,43 @@ func parseManifest(r io.Reader, name string) (*Manifest, error) {
 		}
 		m.Utterances = append(m.Utterances, u)
 	}
+}
+
+// lineReader reads the lines of a foreign table, without their ends and without a byte order mark.
+type lineReader struct {
+	name   string
+	number int // of the line read last, from 1
+	lines  *bufio.Scanner
+}
+
+func newLineReader(r io.Reader, name string) *lineReader {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 1<<16), maxLine)
+	return &lineReader{name: name, lines: lines}
+}
+
+// next returns the next line; at the end, io.EOF.
+func (l *lineReader) next() (string, error) {
+	l.number++
+	if l.lines.Scan() {
+		text := l.lines.Text()
+		if l.number == 1 {
+			text = strings.TrimPrefix(text, "\ufeff")
+		}
+		return text, nil
+	}
+	switch err := l.lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return "", l.fail(fmt.Sprintf("a line of more than %d bytes", maxLine), "one line for each recording")
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", l.name, err)
+	}
+	return "", io.EOF
+}
+
+// fail returns the error that the last line holds something else than it should.
+func (l *lineReader) fail(found, expected string) error {
+	return &files.FormatError{File: l.name, Offset: -1, Line: l.number, Found: found, Expected: expected}
 }
 
 // checkColumns returns what is wrong with the names of the columns.
@@ -344,7 +365,7 @@ func checkColumns(names []string) error {
 func checkPath(s string) (found, expected string) {
 	const relative = "a path within the folder of the manifest, or an absolute one"
 	switch {
-	case s == "" || s == "-" || path.Clean(s) == ".":
+	case s == "" || path.Clean(s) == "." || path.Clean(s) == "-":
 		return "no path", relative
 	case !utf8.ValidString(s):
 		return fmt.Sprintf("path %q, not UTF-8", s), "a path in UTF-8"
