@@ -506,7 +506,7 @@ func TestResampleFilterCache(t *testing.T) {
 		t.Errorf("%d filters are kept", len(cache.filters))
 	}
 	k := resampleFilterFor(3, 1)
-	if cache.get(k) != cache.get(k) {
+	if first, second := cache.get(k), cache.get(k); first != second {
 		t.Error("the filter was computed twice")
 	}
 	if resampleFilterFor(1, 3) != resampleFilterFor(2, 3) {
