@@ -1,11 +1,9 @@
 package audio_test
 
 import (
-	"bufio"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -172,21 +170,15 @@ type phone struct{ start, end float64 } // seconds
 // alignments returns the phones of each recording whose path begins with prefix, in order, without silence and fillers.
 func alignments(t *testing.T, name, prefix string) map[string][]phone {
 	t.Helper()
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	all := map[string][]phone{}
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		column := strings.Split(lines.Text(), "\t") // path, start, dur, phone, ...
-		if !strings.HasPrefix(column[0], prefix) || column[3] == "SIL" || strings.HasPrefix(column[3], "+") {
+	for _, column := range table(t, name, prefix) { // path, start, dur, phone, ...
+		if column[3] == "SIL" || strings.HasPrefix(column[3], "+") {
 			continue
 		}
 		start, err1 := strconv.ParseFloat(column[1], 64)
 		dur, err2 := strconv.ParseFloat(column[2], 64)
 		if err1 != nil || err2 != nil {
-			t.Fatalf("%q: %v, %v", lines.Text(), err1, err2)
+			t.Fatalf("%q: %v, %v", column, err1, err2)
 		}
 		all[column[0]] = append(all[column[0]], phone{start, start + dur})
 	}

@@ -50,7 +50,7 @@ func TestGain(t *testing.T) {
 		{0.1, 2, -20, full / 2},      // beyond full scale to begin with
 		{1, 1, 0, full},
 		{0, 0, -20, 1},
-		{math.NaN(), 0.5, -20, 1}, {math.Inf(1), math.Inf(1), -20, 1},
+		{5e-324, 5e-324, -20, 1}, {math.NaN(), 0.5, -20, 1}, {math.Inf(1), math.Inf(1), -20, 1},
 	} {
 		if got := audio.Gain(c.rms, c.peak, c.target); math.Abs(got-c.want) > 1e-15*c.want {
 			t.Errorf("RMS %v, peak %v to %v dBFS: gain %v, want %v", c.rms, c.peak, c.target, got, c.want)

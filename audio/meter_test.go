@@ -5,11 +5,16 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	goaudio "github.com/go-audio/audio"
 
 	"github.com/vqaudio/vqaudio/audio"
+	"github.com/vqaudio/vqaudio/internal/shared"
 )
 
 func ExampleMeter() {
@@ -151,6 +156,56 @@ func TestMeterMerge(t *testing.T) {
 	if math.Abs(merged.RMS()/whole.RMS()-1) > 1e-14 || merged.Samples() != 60000 {
 		t.Errorf("after more: RMS %v, %d samples, want %v, 60000", merged.RMS(), merged.Samples(), whole.RMS())
 	}
+}
+
+// TestMeterOnSpeakers compares levels, pooled over the files of each speaker, with a table that others computed, in tenths
+// of a decibel.
+func TestMeterOnSpeakers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads half an hour of speech")
+	}
+	folder := shared.Data(t, "speech")
+	speakers := map[string]*audio.Meter{}
+	for _, column := range table(t, filepath.Join(folder, "manifest.tsv"), "so762/") { // path, speaker, ...
+		r, err := audio.Open(filepath.Join(folder, column[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if speakers[column[1]] == nil {
+			speakers[column[1]] = new(audio.Meter)
+		}
+		speakers[column[1]].Merge(meter(t, r))
+		r.Close()
+	}
+	compared := 0
+	for _, column := range table(t, filepath.Join(folder, "speakers.tsv"), "so762-") { // speaker, ..., rms_dbfs, range_db
+		want, err := strconv.ParseFloat(column[7], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := audio.DBFS(speakers[column[0]].RMS()); math.Abs(got-want) > 0.0501 {
+			t.Errorf("%s: %.2f dBFS, want %.1f", column[0], got, want)
+		}
+		compared++
+	}
+	if compared != len(speakers) || compared < 20 {
+		t.Errorf("%d speakers compared, %d measured", compared, len(speakers))
+	}
+}
+
+// table returns the columns of the lines that begin with prefix.
+func table(t *testing.T, name, prefix string) (lines [][]string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, prefix) {
+			lines = append(lines, strings.Split(strings.TrimRight(line, "\n"), "\t"))
+		}
+	}
+	return lines
 }
 
 func TestMeterClipped(t *testing.T) {
