@@ -78,14 +78,15 @@ func Create(name string, f Format, e Encoding) (*Writer, error) {
 	if name == "-" {
 		return newWriter(os.Stdout, nil, "standard output", f, e, -1)
 	}
-	if err := checkFormat(name, f, e); err != nil {
-		return nil, err
-	}
 	file, err := files.Create(name)
 	if err != nil {
 		return nil, err
 	}
-	return newWriter(file, file, name, f, e, -1)
+	w, err := newWriter(file, file, name, f, e, -1)
+	if err != nil {
+		file.Discard()
+	}
+	return w, err
 }
 
 // NewWriter begins a WAV file that goes into out, from start to end without going back: a pipe. With the number of frames,
@@ -115,7 +116,7 @@ func checkFormat(name string, f Format, e Encoding) error {
 	if most := math.MaxUint16 / e.bytes(); f.NumChannels < 1 || f.NumChannels > most {
 		return fmt.Errorf("%s: %d channels: WAV holds 1 to %d in %v", name, f.NumChannels, most, e)
 	}
-	if most := math.MaxUint32 / (f.NumChannels * e.bytes()); f.SampleRate < 1 || f.SampleRate > most {
+	if most := math.MaxUint32 / int64(f.NumChannels*e.bytes()); f.SampleRate < 1 || int64(f.SampleRate) > most {
 		return fmt.Errorf("%s: %d Hz: WAV holds 1 to %d Hz with %d channels in %v", name, f.SampleRate, most, f.NumChannels, e)
 	}
 	return nil
@@ -134,8 +135,8 @@ func (w *Writer) Write(block []float64) error {
 	if w.err == nil && w.promised >= 0 && w.samples+int64(len(block)) > w.promised*channels {
 		w.err = fmt.Errorf("%s: more frames than the %d announced", w.name, w.promised)
 	}
+	size := w.encoding.bytes()
 	for len(block) > 0 && w.err == nil {
-		size := w.encoding.bytes()
 		n := min(len(block), (cap(w.buffer)-len(w.buffer))/size)
 		if n == 0 {
 			w.flush()
