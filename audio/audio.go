@@ -31,8 +31,8 @@ type Source interface {
 	Read(block []float64) (int, error)
 }
 
-// blockFrames is the length of the blocks that ReadAll and Copy pass on.
-const blockFrames = 4096
+// copySamples is about the length of the blocks that ReadAll and Copy pass on, of all channels together.
+const copySamples = 1 << 14
 
 // ReadAll reads what is left of src. Memory grows with what has been read, never with what a header promises. With an
 // error, the buffer holds what came before it.
@@ -48,7 +48,8 @@ func ReadAll(src Source) (*goaudio.FloatBuffer, error) {
 
 // Copy reads what is left of src, and gives each block of it to write, which must not keep it. It stops at the first error.
 func Copy(src Source, write func(block []float64) error) error {
-	block := make([]float64, blockFrames*src.Format().NumChannels)
+	channels := src.Format().NumChannels
+	block := make([]float64, channels*max(1, copySamples/channels))
 	for {
 		n, err := src.Read(block)
 		if n > 0 {
