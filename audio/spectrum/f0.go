@@ -22,7 +22,7 @@ func Speech(rate int) F0Config {
 
 // F0 tracks the fundamental frequency of a voice.
 //
-// For each frame, the difference function of YIN (de Cheveigne and Kawahara 2002) is taken over a window of three of the
+// For each frame, the difference function of YIN (de Cheveigne and Kawahara 2002) is taken over a window of two of the
 // longest periods, in the form of McLeod and Wyvill (2005): x[j] - x[j+lag] is squared and summed wherever both lie in the
 // window, so that the middle of what is compared stays in the middle of the frame, and divided by their energy. One minus that
 // is the periodicity
@@ -41,11 +41,12 @@ type F0 struct {
 	lowpass  []float64 // impulse response of the filter, odd, symmetric
 	rate     float64   // of low, Hz
 	window   int       // samples of low in a frame
-	minLag   int       // samples of low
+	minLag   int       // steps of 1/f0Fine sample of low, like all lags
 	maxLag   int
 
 	low       []float64 // the recording, filtered
-	fft       *fourier.FFT
+	forward   *fourier.FFT
+	inverse   *fourier.FFT // f0Fine times as long
 	frame     []float64
 	transform []complex128
 	products  []float64   // sums of x[j] x[j+lag]
@@ -58,12 +59,13 @@ type F0 struct {
 const (
 	f0Rate       = 8000. // Hz, the least after decimation
 	f0Pass       = 1000. // Hz, up to which sound is kept
-	f0Stop       = 3000. // Hz, from which none is left
-	f0Periods    = 3     // of the lowest frequency in a window
+	f0Stop       = 4000. // Hz, from which none is left
+	f0Periods    = 2     // of the lowest frequency in a window
+	f0Fine       = 2     // lags tried to a sample
 	candidates   = 8     // of a frame, being unvoiced included
 	leastPeak    = 0.2   // periodicity of a candidate
-	voicing      = 0.45  // periodicity of a frame that may as well be unvoiced
-	silence      = 0.03  // level of a frame, relative to the loudest, that is hardly ever voiced
+	voicing      = 0.5   // periodicity of a frame that may as well be unvoiced
+	silence      = 0.06  // level of a frame, relative to the loudest, that is hardly ever voiced
 	octaveCost   = 0.01  // of an octave lower, in periodicity
 	jumpCost     = 0.35  // of a jump by an octave in 10 ms
 	voicingCost  = 0.14  // of a change of voicing in 10 ms
@@ -98,10 +100,12 @@ func NewF0(c F0Config) (*F0, error) {
 	f.rate = float64(c.Rate) / float64(f.decimate)
 	f.lowpass = lowpass((f0Pass+f0Stop)/2/float64(c.Rate), (f0Stop-f0Pass)/float64(c.Rate))
 	f.window = int(math.Ceil(f0Periods * f.rate / c.Low))
-	f.minLag, f.maxLag = int(f.rate/c.High), int(math.Ceil(f.rate/c.Low))
-	n := fastLength(f.window + f.maxLag + 1)
-	f.fft = fourier.NewFFT(n)
-	f.frame, f.products, f.transform = make([]float64, n), make([]float64, n), make([]complex128, n/2+1)
+	longest := int(math.Ceil(f.rate / c.Low))
+	f.minLag, f.maxLag = int(f0Fine*f.rate/c.High), f0Fine*longest
+	n := fastLength(f.window + longest + 1)
+	f.forward, f.inverse = fourier.NewFFT(n), fourier.NewFFT(f0Fine*n)
+	f.frame, f.products = make([]float64, n), make([]float64, f0Fine*n)
+	f.transform = make([]complex128, f0Fine*n/2+1)
 	f.period = make([]float64, f.maxLag+2)
 	return f, nil
 }
@@ -212,24 +216,25 @@ func (f *F0) periodicity(t int) float64 {
 		x[from-start+i] = v - mean
 	}
 
-	// The autocorrelation: the inverse transform of the squared magnitude.
-	f.fft.Coefficients(f.transform, f.frame)
-	for k, c := range f.transform {
-		f.transform[k] = complex(real(c)*real(c)+imag(c)*imag(c), 0)
+	// The autocorrelation is the inverse transform of the squared magnitude; with zeros above it, at fractions of a sample too.
+	bins := f.transform[:len(f.frame)/2+1]
+	f.forward.Coefficients(bins, f.frame)
+	for k, c := range bins {
+		bins[k] = complex(real(c)*real(c)+imag(c)*imag(c), 0)
 	}
-	f.fft.Sequence(f.products, f.transform)
-	length := float64(f.fft.Len())
-	energy := f.products[0] / length
+	bins[len(bins)-1] /= 2 // it stands for both its signs, which the longer transform tells apart
+	f.inverse.Sequence(f.products, f.transform)
+	energy := f.products[0] / float64(len(f.frame))
 	both := 2 * energy
 	least := 1e-6 * both // what is less is rounding, or an edge
-	for lag := range f.period {
-		if lag > 0 {
-			before, after := x[lag-1], x[f.window-lag]
-			both -= before*before + after*after
-		}
+	f.period[0] = 1
+	for lag := 1; lag < len(f.period); lag++ {
+		whole := (lag - 1) / f0Fine // the energy falls in a straight line from there to the next
+		before, after := x[whole], x[f.window-1-whole]
+		both -= (before*before + after*after) / f0Fine
 		f.period[lag] = 0
 		if both > least {
-			f.period[lag] = 2 * f.products[lag] / length / both
+			f.period[lag] = 2 * f.products[lag] / float64(len(f.frame)) / both
 		}
 	}
 	return math.Sqrt(energy / float64(f.window))
@@ -247,7 +252,7 @@ func (f *F0) peaks(c []candidate) int {
 			continue
 		}
 		shift := (before - after) / (before - 2*at + after) / 2
-		octave := math.Log2(f.rate / (float64(lag) + shift))
+		octave := math.Log2(f0Fine * f.rate / (float64(lag) + shift))
 		score := min(1, at-(before-after)*shift/4) - octaveCost*(lowest-octave)
 		i := n // insert it in order, the best first; the last may drop out
 		if n < len(c) {

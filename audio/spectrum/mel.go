@@ -56,6 +56,7 @@ func (s Scale) Frequencies(n int, low, high float64) []float64 {
 	for i := range f {
 		f[i] = s.Hz(from + (to-from)*float64(i)/float64(n-1))
 	}
+	f[0], f[n-1] = low, high // not rounded
 	return f
 }
 

@@ -278,6 +278,7 @@ func (a *Analyser) load(x []float64, t int) {
 		before = v
 	}
 	if check != 0 { // it is NaN: so was a sample, or infinite
+		clear(frame)
 		a.frame[0] = check
 	}
 }
