@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"slices"
 )
@@ -135,7 +134,3 @@ func (r *Reader) Read(block []float64) (int, error) {
 
 // Close closes the file.
 func (r *Reader) Close() error { return r.close() }
-
-// finite reports whether x is a sample: a number, within the range of float32 (so that squares and sums of samples are
-// numbers too).
-func finite(x float64) bool { return math.Abs(x) <= math.MaxFloat32 }

@@ -67,8 +67,11 @@ func (in *input) Read(p []byte) (int, error) {
 
 // named gives err the name of the input, unless it has one. Io.EOF stays what it is.
 func (in *input) named(err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
 	var path *fs.PathError
-	if err == nil || err == io.EOF || errors.As(err, &path) {
+	if errors.As(err, &path) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", in.name, err)

@@ -1,7 +1,6 @@
 package audio
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"math"
@@ -15,9 +14,10 @@ import (
 	"github.com/vqaudio/vqaudio/internal/shared"
 )
 
-func wavCases(t testing.TB) (folder string, cases []map[string]string) {
-	folder = shared.Data(t, "wav-cases")
-	f, err := os.Open(filepath.Join(folder, "cases.tsv"))
+// readTSV returns the lines of a table as maps from column to value.
+func readTSV(t testing.TB, name string) []map[string]string {
+	t.Helper()
+	f, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,41 +28,52 @@ func wavCases(t testing.TB) (folder string, cases []map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var table []map[string]string
 	for _, line := range lines[1:] {
-		c := map[string]string{}
-		for i, v := range line {
-			c[lines[0][i]] = v
+		row := map[string]string{}
+		for i, value := range line {
+			row[lines[0][i]] = value
 		}
-		cases = append(cases, c)
+		table = append(table, row)
 	}
-	return folder, cases
+	return table
 }
 
+// TestWAVCases reads awkward files of other projects, of which a table says what is in them: what it wants read, and what it
+// leaves open. All of the latter are read, because nothing about them is in doubt but what is said of it as an oddity:
+// truncated files, block align and byte rate at odds with the rest, integers of 36 to 64 bits, RF64 without ds64 (whose size of
+// 32 bits fits), no sound at all.
 func TestWAVCases(t *testing.T) {
-	folder, cases := wavCases(t)
-	for _, c := range cases {
+	folder := shared.Data(t, "wav-cases")
+	for _, c := range readTSV(t, filepath.Join(folder, "cases.tsv")) {
+		if c["file"] == "hound-pcmwaveformat-24bit-4byte-48kHz-stereo.wav" {
+			// The table has the samples of a reader that goes in steps of 3 bytes; its text says what is in the 4:
+			// -96, 23052, 8388607 and -8360672 of 2^23.
+			x := []float64{-96. / (1 << 23), 23052. / (1 << 23), 8388607. / (1 << 23), -8360672. / (1 << 23)}
+			rms := math.Sqrt((x[0]*x[0] + x[1]*x[1] + x[2]*x[2] + x[3]*x[3]) / 4)
+			format := func(x float64) string { return strconv.FormatFloat(x, 'g', 9, 64) }
+			c["first4_ch0"], c["peak"], c["rms"] = format(x[0])+" "+format(x[2]), format(x[2]), format(rms)
+		}
 		t.Run(c["file"], func(t *testing.T) {
-			data, err := os.ReadFile(filepath.Join(folder, c["file"]))
-			if err != nil {
-				t.Fatal(err)
-			}
-			r, err := NewReader(bytes.NewReader(data), c["file"])
+			name := filepath.Join(folder, c["file"])
+			r, err := Open(name)
+			var opened Info
 			var samples []float64
 			if err == nil {
-				b, e := ReadAll(r)
-				samples, err = b.Data, e
+				defer r.Close()
+				opened = r.Info()
+				samples, err = readBlocks(r, 1024*opened.Channels)
 			}
-			t.Logf("%v", err)
 			var format *files.FormatError
 			var unsupported *files.UnsupportedError
 			switch c["expect"] {
 			case "reject":
-				if !errors.As(err, &format) {
+				if !errors.As(err, &format) || format.File != name {
 					t.Errorf("%v, want a FormatError", err)
 				}
 				return
 			case "compressed":
-				if !errors.As(err, &unsupported) {
+				if !errors.As(err, &unsupported) || unsupported.File != name {
 					t.Errorf("%v, want an UnsupportedError", err)
 				}
 				return
@@ -70,63 +81,63 @@ func TestWAVCases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			info := r.Info()
-			t.Logf("%+v", info)
-			eq := func(what string, got any, want string) {
-				if g := strings.TrimSpace(strings.Trim(strings.ReplaceAll(strconv.Quote(toString(got)), "\"", ""), "")); g != want {
-					t.Errorf("%s %s, want %s", what, g, want)
+			encoding := c["encoding"][strings.LastIndex(c["encoding"], "/")+1:]
+			if encoding == "0x0" { // a GUID in the order of bytes of RIFX
+				encoding = "PCM"
+			}
+			var ids []string
+			for _, chunk := range info.Chunks {
+				ids = append(ids, strings.TrimSpace(chunk.ID)+":"+strconv.FormatInt(chunk.Size, 10))
+			}
+			for _, v := range []struct{ what, got, want string }{
+				{"container", info.Container, c["id"]},
+				{"encoding", info.Encoding, encoding},
+				{"channels", strconv.Itoa(info.Channels), c["channels"]},
+				{"rate", strconv.Itoa(info.Rate), c["rate"]},
+				{"bits", strconv.Itoa(info.Bits), c["bits"]},
+				{"valid bits", strconv.Itoa(info.ValidBits), c["valid_bits"]},
+				{"frames", strconv.FormatInt(info.Frames, 10), c["frames"]},
+				{"frames when opened", strconv.FormatInt(opened.Frames, 10), c["frames"]},
+				{"frames read", strconv.Itoa(len(samples) / info.Channels), c["frames"]},
+				{"chunks", strings.Join(ids, " "), c["chunks"]},
+			} {
+				if v.got != v.want {
+					t.Errorf("%s: %s, want %s", v.what, v.got, v.want)
 				}
 			}
-			eq("container", info.Container, c["id"])
-			eq("channels", info.Channels, c["channels"])
-			eq("rate", info.Rate, c["rate"])
-			eq("bits", info.Bits, c["bits"])
-			eq("frames", info.Frames, c["frames"])
-			eq("len", len(samples)/info.Channels, c["frames"])
-			if c["file"] == "hound-pcmwaveformat-24bit-4byte-48kHz-stereo.wav" {
-				// The columns of the table are of a reading in steps of 3 bytes; its text has the right one.
-				c["first4_ch0"], c["peak"], c["rms"] = "-1.1444091796875e-05 0.99999988079071045", "0.99999988079071045", "-"
+			if cutOff := strings.Contains(c["header_faults"], " present") && info.Chunks[len(info.Chunks)-1].Size != math.MaxUint32; info.Truncated != cutOff {
+				t.Errorf("truncated %v, want %v", info.Truncated, cutOff)
 			}
-			for i, s := range strings.Fields(c["first4_ch0"]) {
-				if s == "-" {
-					break
-				}
-				near(t, "first", samples[i*info.Channels], s)
+			if c["header_faults"] != "-" && len(info.Oddities) == 0 {
+				t.Errorf("no oddity, want %s", c["header_faults"])
 			}
-			if c["peak"] != "-" {
-				peak, sum := 0.0, 0.0
-				for _, x := range samples {
-					peak = max(peak, math.Abs(x))
-					sum += x * x
-				}
-				near(t, "peak", peak, c["peak"])
-				if c["rms"] != "-" {
-					near(t, "rms", math.Sqrt(sum/float64(len(samples))), c["rms"])
-				}
+			if c["peak"] == "-" {
+				return
+			}
+			var peak, squares float64
+			for _, x := range samples {
+				peak = max(peak, math.Abs(x))
+				squares += x * x
+			}
+			nineDigits(t, "peak", peak, c["peak"])
+			nineDigits(t, "RMS", math.Sqrt(squares/float64(len(samples))), c["rms"])
+			for i, want := range strings.Fields(c["first4_ch0"]) {
+				nineDigits(t, "sample "+strconv.Itoa(i), samples[i*info.Channels], want)
 			}
 		})
 	}
 }
 
-func toString(x any) string {
-	switch x := x.(type) {
-	case string:
-		return x
-	case int:
-		return strconv.Itoa(x)
-	case int64:
-		return strconv.FormatInt(x, 10)
-	}
-	return "?"
-}
-
-func near(t *testing.T, what string, got float64, want string) {
+// nineDigits compares got with a number that was rounded to nine digits.
+func nineDigits(t *testing.T, what string, got float64, want string) {
 	t.Helper()
 	w, err := strconv.ParseFloat(want, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if math.Abs(got-w) > 1e-9*math.Abs(w)*5 {
-		t.Errorf("%s %v, want %v", what, got, w)
+	if math.Abs(got-w) > 5.001e-9*math.Abs(w) {
+		t.Errorf("%s: %v, want %v", what, got, w)
 	}
 }

@@ -110,13 +110,13 @@ func (d *wavDecoder) format(p []byte, at int64) error {
 			d.stride = align / channels
 			d.odd("%d bits in %d bytes: read from the low %d", bits, d.stride, width)
 		}
-		d.decode = wavPCM(width, d.stride, order == binary.ByteOrder(binary.BigEndian))
+		d.decode = wavPCM(width, d.stride, d.info.Container == "RIFX")
 	case wavTagFloat:
 		d.info.Encoding = "FLOAT"
 		if bits != 32 && bits != 64 {
 			return d.in.malformed(at+14, "32 or 64", "floating-point samples of %d bits", bits)
 		}
-		d.decode = wavFloat(bits, order)
+		d.decode = wavFloat(bits, d.info.Container == "RIFX")
 	case wavTagALaw, wavTagMuLaw:
 		d.info.Encoding, d.decode = "ALAW", wavTable(&aLawTable)
 		if tag == wavTagMuLaw {

@@ -3,10 +3,11 @@ package audio
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 )
 
 // wavSamples fills dst with the samples in src, which holds as many, and returns how many came before the first that is not
-// finite: len(dst) if all are.
+// a number in the range of float32: len(dst) if all are.
 type wavSamples func(dst []float64, src []byte) int
 
 // wavPCM returns the reader of integers. Each takes stride bytes, of which width, 1 to 8, are the sample, the low ones in the
@@ -47,38 +48,37 @@ func wavPCM(width, stride int, bigEndian bool) wavSamples {
 	return func(dst []float64, src []byte) int {
 		for i := range dst {
 			p := src[stride*i : stride*(i+1)]
-			var bits uint64 // the sample at the top
+			var x uint64 // the sample at the top
 			for j := range width {
 				if bigEndian {
-					bits |= uint64(p[stride-1-j]) << (64 - 8*(width-j))
+					x |= uint64(p[stride-1-j]) << (64 - 8*(width-j))
 				} else {
-					bits |= uint64(p[j]) << (64 - 8*(width-j))
+					x |= uint64(p[j]) << (64 - 8*(width-j))
 				}
 			}
 			if width == 1 {
-				bits ^= 1 << 63
+				x ^= 1 << 63
 			}
-			dst[i] = float64(int64(bits)) / (1 << 63)
+			dst[i] = float64(int64(x)) / (1 << 63)
 		}
 		return len(dst)
 	}
 }
 
 // wavFloat returns the reader of floating-point samples of 32 or 64 bits (IEEE 754).
-func wavFloat(bits int, order binary.ByteOrder) wavSamples {
-	bigEndian := order == binary.ByteOrder(binary.BigEndian)
-	if bits == 32 {
+func wavFloat(width int, bigEndian bool) wavSamples {
+	const noSign32, noSign64 = 1<<31 - 1, 1<<63 - 1
+	if width == 32 {
 		return func(dst []float64, src []byte) int {
 			for i := range dst {
 				b := binary.LittleEndian.Uint32(src[4*i:])
 				if bigEndian {
-					b = binary.BigEndian.Uint32(src[4*i:])
+					b = bits.ReverseBytes32(b)
 				}
-				x := float64(math.Float32frombits(b))
-				if !finite(x) {
+				if b&noSign32 > math.Float32bits(math.MaxFloat32) {
 					return i
 				}
-				dst[i] = x
+				dst[i] = float64(math.Float32frombits(b))
 			}
 			return len(dst)
 		}
@@ -87,13 +87,12 @@ func wavFloat(bits int, order binary.ByteOrder) wavSamples {
 		for i := range dst {
 			b := binary.LittleEndian.Uint64(src[8*i:])
 			if bigEndian {
-				b = binary.BigEndian.Uint64(src[8*i:])
+				b = bits.ReverseBytes64(b)
 			}
-			x := math.Float64frombits(b)
-			if !finite(x) {
+			if b&noSign64 > math.Float64bits(math.MaxFloat32) {
 				return i
 			}
-			dst[i] = x
+			dst[i] = math.Float64frombits(b)
 		}
 		return len(dst)
 	}
