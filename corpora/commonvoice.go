@@ -1,12 +1,13 @@
 package corpora
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/vqaudio/vqaudio/files"
 )
 
 // commonVoice is a language of Mozilla Common Voice (Ardila et al.: "Common Voice: A Massively-Multilingual Speech Corpus",
@@ -104,7 +105,7 @@ func listVoiceTable(l *listing, t voiceTable) error {
 		return nil
 	})
 	if err == nil && header == nil {
-		err = errors.New(l.file(t.name) + ": is empty")
+		err = &files.FormatError{File: l.file(t.name), Offset: -1, Line: 1, Found: "nothing", Expected: "a line that names the columns"}
 	}
 	return err
 }

@@ -46,8 +46,11 @@ func libriSubsets(folder string) (names []string) {
 func hasChapter(subset string) bool {
 	speakers, _ := os.ReadDir(subset)
 	for _, speaker := range speakers {
-		if texts, _ := filepath.Glob(filepath.Join(subset, speaker.Name(), "*", "*.trans.txt")); len(texts) > 0 {
-			return true
+		chapters, _ := os.ReadDir(filepath.Join(subset, speaker.Name()))
+		for _, chapter := range chapters {
+			if isFile(filepath.Join(subset, speaker.Name(), chapter.Name(), speaker.Name()+"-"+chapter.Name()+".trans.txt")) {
+				return true
+			}
 		}
 	}
 	return false

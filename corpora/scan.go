@@ -282,7 +282,9 @@ func (r *Report) judge(l *listing, recordings []recording) {
 			report(Differs, "%d samples a channel, the manifest says %d", rec.frames(), u.Frames)
 		}
 		if rec.info.Truncated {
-			report(Truncated, "%.3f s are there", rec.seconds())
+			report(Truncated, "%.3f s are there: %s", rec.seconds(), strings.Join(rec.info.Oddities, ", "))
+		} else if len(rec.info.Oddities) > 0 {
+			report(Odd, "%s", strings.Join(rec.info.Oddities, ", "))
 		}
 		if rec.seconds() < minSeconds {
 			report(Short, "%.3f s", rec.seconds())
@@ -299,9 +301,6 @@ func (r *Report) judge(l *listing, recordings []recording) {
 		}
 		if n := rec.level.Clipped(); n > 0 {
 			report(Clipped, "%s at full scale", plural(int(n), "sample"))
-		}
-		for _, oddity := range rec.info.Oddities {
-			report(Odd, "%s", oddity)
 		}
 		u.Frames, u.Seconds = rec.frames(), rec.seconds()
 		if u.SourceRate < 0 {
