@@ -278,11 +278,11 @@ func TestMedianF0(t *testing.T) {
 	}
 }
 
-// TestF0Speakers takes the longest utterances of every speaker: women's and men's medians must be where they are known to be
-// (Traunmueller and Eriksson 1994: 165 to 255 and 85 to 155 Hz hold most), and jumps by an octave rare.
+// TestF0Speakers takes the longest utterance of every speaker: women's and men's medians must be where they are known to be
+// (165 to 255 and 85 to 155 Hz are typical: Baken and Orlikoff 2000), and jumps by an octave rare.
 func TestF0Speakers(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads a quarter of an hour of speech")
+		t.Skip("reads some minutes of speech")
 	}
 	root := shared.Data(t, "speech")
 	type utterance struct{ path, gender, seconds string }
