@@ -43,7 +43,7 @@ func decoderOf(in *input, p []byte) (decoder, error) {
 	case bytes.HasPrefix(p, []byte("fLaC")):
 		return newFLACDecoder(in)
 	case isMP3(p):
-		return nil, in.unsupported(in.offset, "MP3")
+		return newMP3Decoder(in)
 	}
 	if what := refused(p); what != "" {
 		return nil, in.unsupported(in.offset, "%s", what)
