@@ -50,15 +50,15 @@ const (
 	Empty       Kind = "empty"        // Error: a recording without samples
 	BadName     Kind = "bad name"     // Error: a path that cannot be in a manifest, or does not fit the layout or the pattern
 	BadLine     Kind = "bad line"     // Error: a line of a table of the corpus that cannot be understood
-	Twice       Kind = "listed twice" // Error: the same path again
 	OtherFormat Kind = "other format" // Error: a recording in a format that is not read, going by its name
 
-	Truncated Kind = "truncated" // Warning: cut off; what is there is taken
-	Clipped   Kind = "clipped"   // Warning: samples cut off at full scale; see audio.Meter
-	Silent    Kind = "silent"    // Warning: no sample reaches -60 dBFS
-	Duplicate Kind = "duplicate" // Warning: the same samples as an earlier recording, which is not silent
-	Short     Kind = "short"     // Warning: shorter than Options.MinSeconds
-	Differs   Kind = "differs"   // Warning: not as many samples as the manifest had said
+	Truncated Kind = "truncated"    // Warning: cut off; what is there is taken
+	Clipped   Kind = "clipped"      // Warning: samples cut off at full scale; see audio.Meter
+	Silent    Kind = "silent"       // Warning: no sample reaches -60 dBFS
+	Duplicate Kind = "duplicate"    // Warning: the same samples as an earlier recording, which is not silent
+	Short     Kind = "short"        // Warning: shorter than Options.MinSeconds
+	Differs   Kind = "differs"      // Warning: not as many samples as the manifest had said
+	Twice     Kind = "listed twice" // Warning: the same path again; the first line is taken
 
 	Odd             Kind = "odd"              // Note: the file has faults that do no harm
 	NoText          Kind = "no text"          // Note: the corpus has texts, but none for this
@@ -68,8 +68,8 @@ const (
 )
 
 var kinds = []Kind{
-	Unreadable, Missing, Empty, BadName, BadLine, Twice, OtherFormat,
-	Truncated, Clipped, Silent, Duplicate, Short, Differs,
+	Unreadable, Missing, Empty, BadName, BadLine, OtherFormat,
+	Truncated, Clipped, Silent, Duplicate, Short, Differs, Twice,
 	Odd, NoText, OtherMicrophone, Unlisted, Link,
 }
 
@@ -102,12 +102,11 @@ type Problem struct {
 	Detail   string   `json:"detail"`
 }
 
-// Report is what a scan has found. Its numbers are of the utterances in the manifest, except Listed and LeftOut.
+// Report is what a scan has found. Its numbers are of the utterances in the manifest, except LeftOut.
 type Report struct {
 	Source     string  `json:"source"` // as Scan was given it
 	Layout     string  `json:"layout"`
-	Listed     int     `json:"listed"`   // utterances that the layout has
-	LeftOut    int     `json:"left_out"` // of the problems, those that are errors
+	LeftOut    int     `json:"left_out"` // recordings, one for each problem that is an Error
 	Utterances int     `json:"utterances"`
 	Seconds    float64 `json:"seconds"`
 
@@ -191,7 +190,7 @@ func Scan(ctx context.Context, source string, o Options) (*Report, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r := &Report{Source: source, Layout: layout, Listed: len(m.Utterances)}
+	r := &Report{Source: source, Layout: layout}
 	r.judge(l, recordings)
 	return r, nil
 }

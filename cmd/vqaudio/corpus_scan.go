@@ -173,7 +173,7 @@ func scanOutput(source, layout, output string) (string, error) {
 // printScan prints a report for people.
 func printScan(w io.Writer, r *corpora.Report, output string, all bool) error {
 	var s strings.Builder
-	fmt.Fprintf(&s, "%s, layout %s: %d of %d recordings can be used\n", shown(r.Source), r.Layout, r.Utterances, r.Listed)
+	fmt.Fprintf(&s, "%s, layout %s: %d of %d recordings can be used\n", shown(r.Source), r.Layout, r.Utterances, r.Utterances+r.LeftOut)
 	if output != "" {
 		fmt.Fprintf(&s, "manifest written to %s\n", shown(output))
 	}
