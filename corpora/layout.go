@@ -142,6 +142,7 @@ func (l *listing) add(u Utterance) {
 		l.report(BadName, u.Path, fmt.Sprintf("found %s, expected %s", found, expected))
 		return
 	}
+	u.Path = path.Clean(u.Path) // "./a.wav" is "a.wav"
 	if l.paths[u.Path] {
 		l.report(Twice, u.Path, "listed before")
 		return

@@ -358,3 +358,19 @@ func FuzzTables(f *testing.F) {
 		}
 	})
 }
+
+// TestOnePathTwice has a table that names one file in several ways: the manifest has it once, and can be written.
+func TestOnePathTwice(t *testing.T) {
+	folder := t.TempDir()
+	plant(t, folder, map[string]string{"train.tsv": "client_id\tpath\tsentence\nann\ta.wav\tyes\nann\t./a.wav\tyes\nbob\t/a.wav\tno\n"}, "clips/a.wav")
+	l, _, err := list(folder, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l.manifest.Utterances) != 1 || len(l.problems) != 2 || l.problems[0].Kind != Twice || l.problems[1].Kind != Twice {
+		t.Errorf("%+v, %+v", l.manifest.Utterances, l.problems)
+	}
+	if err := l.manifest.Write(filepath.Join(folder, "manifest.tsv")); err != nil {
+		t.Error(err)
+	}
+}
