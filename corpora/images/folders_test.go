@@ -103,7 +103,7 @@ func TestFit(t *testing.T) {
 func FuzzIDX(f *testing.F) {
 	for _, b := range [][]byte{
 		idxFile(randomBytes(24, 1), 2, 3, 4), idxFile([]byte{1, 2, 3}, 3), pack(idxFile(randomBytes(24, 1), 2, 3, 4)), pack(pack(nil)),
-		idxFile(nil, 1<<31, 1<<14, 1<<14), append(pack([]byte{0, 0, 8, 1, 0, 0}), pack([]byte{0, 3, 1, 2, 3})...),
+		idxFile(nil, 1<<30, 1<<14, 1<<14), append(pack([]byte{0, 0, 8, 1, 0, 0}), pack([]byte{0, 3, 1, 2, 3})...),
 	} {
 		f.Add(b)
 	}

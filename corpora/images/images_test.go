@@ -202,7 +202,7 @@ func TestBombs(t *testing.T) {
 	if used := allocated(func() { _, _, err = decodeIDX(bytes.NewReader(bomb), "x", 3) }); used > 64<<10+1<<20+1000*uint64(len(bomb)) || !errors.As(err, &format) {
 		t.Errorf("%d packed bytes of zeros: %d bytes set aside, %v", len(bomb), used, err)
 	}
-	lie := idxFile(nil, 1<<31, 1<<14, 1<<14)
+	lie := idxFile(nil, 1<<30, 1<<14, 1<<14)
 	if used := allocated(func() { _, _, err = decodeIDX(bytes.NewReader(lie), "x", 3) }); used > 200<<10 || !errors.As(err, &format) {
 		t.Errorf("a header alone: %d bytes set aside, %v", used, err)
 	}
