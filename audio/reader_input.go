@@ -35,15 +35,6 @@ func (in *input) look(n int) ([]byte, error) {
 	return p, in.named(err)
 }
 
-// ahead returns, without taking them, the next n bytes and as many more as need no reading. Fewer come with io.EOF or the
-// error that has ended the input. N is at most inputBuffer.
-func (in *input) ahead(n int) ([]byte, error) {
-	if p, err := in.look(n); err != nil {
-		return p, err
-	}
-	return in.look(in.buffer.Buffered())
-}
-
 // skip goes n bytes on, or to the end of the input, and returns how far it got: less than n comes with io.EOF, or the
 // error that has ended the input.
 func (in *input) skip(n int64) (int64, error) {

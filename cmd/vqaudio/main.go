@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime"
@@ -27,6 +28,7 @@ const (
 )
 
 func main() {
+	log.SetOutput(io.Discard) // nothing here logs, but the decoder of FLAC does, a line for each frame at some rates
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
