@@ -114,8 +114,8 @@ type Report struct {
 	Rates     []Part    `json:"rates"`     // in Hz
 	Channels  []Part    `json:"channels"`  // their number
 	Encodings []Part    `json:"encodings"` // as audio.Info has them
-	RMS       Levels    `json:"rms_dbfs"`  // of utterances; digital silence is left aside
-	Peak      Levels    `json:"peak_dbfs"`
+	RMS       *Levels   `json:"rms_dbfs"`  // of utterances; digital silence is left aside; nil if there is nothing else
+	Peak      *Levels   `json:"peak_dbfs"`
 	Speakers  []Speaker `json:"speakers"` // in order of their names
 	Problems  []Problem `json:"problems"` // in order of severity, kind and path
 
@@ -239,6 +239,7 @@ func (r *recording) measure(ctx context.Context, name string, seed maphash.Seed)
 			s.hash.Write(s.bytes[:8*n])
 		}
 		r.info = src.Info()
+		r.info.Chunks = nil // one record a recording is kept, which is to be small
 		r.hash = s.hash.Sum64()
 		return nil
 	}()
@@ -371,8 +372,8 @@ func (t *tally) add(u *Utterance, rec *recording) {
 	}
 	s.part.add(seconds)
 	s.level.Merge(&rec.level)
-	if rec.level.Peak() > 0 {
-		t.rms = append(t.rms, audio.DBFS(rec.level.RMS()))
+	if rms := rec.level.RMS(); rms > 0 { // even a peak above 0 may have squares that vanish
+		t.rms = append(t.rms, audio.DBFS(rms))
 		t.peak = append(t.peak, audio.DBFS(rec.level.Peak()))
 	}
 }
@@ -394,7 +395,7 @@ func (t *tally) fill(r *Report) {
 	for _, name := range slices.Sorted(maps.Keys(t.speakers)) {
 		s := t.speakers[name]
 		speaker := Speaker{Name: name, Gender: s.gender, Utterances: s.part.Utterances, Seconds: s.part.Seconds}
-		if s.level.Peak() > 0 {
+		if s.level.RMS() > 0 {
 			rms, peak := audio.DBFS(s.level.RMS()), audio.DBFS(s.level.Peak())
 			speaker.RMS, speaker.Peak = &rms, &peak
 		}
@@ -415,11 +416,11 @@ func parts(of map[string]*Part) []Part {
 }
 
 // levels returns the distribution of x, which it sorts.
-func levels(x []float64) Levels {
+func levels(x []float64) *Levels {
 	if len(x) == 0 {
-		return Levels{}
+		return nil
 	}
 	slices.Sort(x)
 	at := func(percent int) float64 { return x[(len(x)-1)*percent/100] }
-	return Levels{Min: at(0), P5: at(5), Median: at(50), P95: at(95), Max: at(100)}
+	return &Levels{Min: at(0), P5: at(5), Median: at(50), P95: at(95), Max: at(100)}
 }

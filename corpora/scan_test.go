@@ -3,6 +3,7 @@ package corpora
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -122,6 +123,26 @@ func TestScanFindsDefects(t *testing.T) {
 	}
 	if text, err := json.Marshal(r); err != nil || !bytes.Contains(text, []byte(`"rms_dbfs":{"min":-69.0`)) {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// TestScanFaintest scans samples whose squares vanish: levels in a report are finite, or absent.
+func TestScanFaintest(t *testing.T) {
+	folder := t.TempDir()
+	data := []byte("RIFF\x44\x03\x00\x00WAVEfmt \x10\x00\x00\x00\x03\x00\x01\x00\x64\x00\x00\x00\x20\x03\x00\x00\x08\x00\x40\x00data\x20\x03\x00\x00")
+	for range 100 {
+		data = binary.LittleEndian.AppendUint64(data, math.Float64bits(1e-200))
+	}
+	plantFile(t, folder, "ann/faint.wav", data)
+	r, err := Scan(context.Background(), folder, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Problems) != 1 || r.Problems[0].Kind != Silent || r.RMS != nil || r.Speakers[0].RMS != nil {
+		t.Errorf("%+v", r)
+	}
+	if _, err := json.Marshal(r); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -246,7 +267,7 @@ func TestScanSpeech(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(plain.Problems) != 0 || plain.Utterances != 4468 || len(plain.Speakers) != 106 || plain.RMS != r.RMS || plain.Peak != r.Peak {
+	if len(plain.Problems) != 0 || plain.Utterances != 4468 || len(plain.Speakers) != 106 || *plain.RMS != *r.RMS || *plain.Peak != *r.Peak {
 		t.Errorf("as folders: %d utterances, %d speakers, RMS %+v, peak %+v, problems %v", plain.Utterances, len(plain.Speakers), plain.RMS, plain.Peak, plain.Problems)
 	}
 	frames := map[string]int64{}

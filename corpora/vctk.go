@@ -2,6 +2,7 @@ package corpora
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -48,22 +49,20 @@ func listVCTK(l *listing) error {
 	if err != nil {
 		return err
 	}
-	microphone := "_mic1"
+	microphone := 1
 	if l.options.Microphone == 2 {
-		microphone = "_mic2"
+		microphone = 2
 	}
 	var others []string                   // recordings by the other microphone
-	byThisMicrophone := map[string]bool{} // their names without it
+	byThisMicrophone := map[string]bool{} // utterances
 	err = l.walk(sound, func(name string) error {
-		id, speaker := stem(name), parent(name)
-		if i := strings.LastIndex(id, "_mic"); i >= 0 {
-			if id[i:] != microphone {
-				others = append(others, name)
-				return nil
-			}
-			id = id[:i]
-			byThisMicrophone[id] = true
+		speaker := parent(name)
+		id, by := vctkName(name)
+		if by > 0 && by != microphone {
+			others = append(others, name)
+			return nil
 		}
+		byThisMicrophone[id] = true
 		u := listed(name)
 		u.Speaker, u.Corpus, u.Lang = "vctk-"+speaker, "vctk", "en"
 		u.Split = SplitOf(speaker, id)
@@ -81,12 +80,22 @@ func listVCTK(l *listing) error {
 		return err
 	}
 	for _, name := range others {
-		id := stem(name)
-		if id = id[:strings.LastIndex(id, "_mic")]; !byThisMicrophone[id] {
-			l.report(OtherMicrophone, name, "no recording "+id+microphone)
+		if id, _ := vctkName(name); !byThisMicrophone[id] {
+			l.report(OtherMicrophone, name, fmt.Sprintf("no recording by microphone %d", microphone))
 		}
 	}
 	return nil
+}
+
+// vctkName returns the utterance that a recording is of, and the microphone that it is by, 0 if it does not say.
+func vctkName(name string) (id string, microphone int) {
+	id = stem(name)
+	for i, suffix := range []string{"_mic1", "_mic2"} {
+		if rest, ok := strings.CutSuffix(id, suffix); ok {
+			return rest, i + 1
+		}
+	}
+	return id, 0
 }
 
 type vctkSpeaker struct{ age, gender string }

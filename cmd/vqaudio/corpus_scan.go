@@ -193,12 +193,12 @@ func printScan(w io.Writer, r *corpora.Report, output string, all bool) error {
 				name = ""
 			}
 		}
-		fmt.Fprintf(&s, "\n%-24s %7s %7s %7s %7s %7s\n", "dBFS, of utterances", "least", "5 %", "median", "95 %", "most")
-		for _, l := range []struct {
-			name string
-			corpora.Levels
-		}{{"RMS", r.RMS}, {"peak", r.Peak}} {
-			fmt.Fprintf(&s, "%-24s %7.1f %7.1f %7.1f %7.1f %7.1f\n", l.name, l.Min, l.P5, l.Median, l.P95, l.Max)
+		if r.RMS != nil {
+			fmt.Fprintf(&s, "\n%-24s %7s %7s %7s %7s %7s\n", "dBFS, of utterances", "least", "5 %", "median", "95 %", "most")
+			for i, l := range []*corpora.Levels{r.RMS, r.Peak} {
+				name := [...]string{"RMS", "peak"}[i]
+				fmt.Fprintf(&s, "%-24s %7.1f %7.1f %7.1f %7.1f %7.1f\n", name, l.Min, l.P5, l.Median, l.P95, l.Max)
+			}
 		}
 		printSpeakers(&s, r.Speakers)
 	}
