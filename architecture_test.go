@@ -33,6 +33,7 @@ var foreign = map[string][]string{
 	"audio":            {"github.com/go-audio/audio", "github.com/go-audio/wav", "github.com/mewkiz/flac", "github.com/mewkiz/flac/frame", "github.com/mewkiz/flac/meta", "github.com/hajimehoshi/go-mp3"},
 	"audio/spectrum":   {"gonum.org/v1/gonum/dsp/fourier", "github.com/mjibson/go-dsp/fft"},
 	"corpora":          {"github.com/edsrzf/mmap-go"},
+	"corpora/images":   {"golang.org/x/image/draw"},
 	"internal/picture": {"gonum.org/v1/plot"},
 	"cmd/vqaudio":      {"github.com/urfave/cli/v2", "golang.org/x/term", "github.com/schollz/progressbar/v3"},
 }
