@@ -384,12 +384,13 @@ func (c *Cache) Samples(i int) []int16 {
 // first and after the last sample there is silence: start may be negative.
 func (c *Cache) Read(x []float32, i int, start int64) {
 	u, s := &c.utterances[i], c.Samples(i)
+	before := 0
 	if start < 0 {
-		n := min(int64(len(x)), -start)
-		clear(x[:n])
-		x, start = x[n:], start+n
+		before = int(-max(start, -int64(len(x))))
 	}
-	s = s[min(start, u.Samples):]
+	clear(x[:before])
+	x = x[before:]
+	s = s[min(max(start, 0), u.Samples):]
 	if len(s) < len(x) {
 		clear(x[len(s):])
 		x = x[:len(s)]

@@ -2,6 +2,7 @@ package corpora
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -119,8 +120,7 @@ func Prepare(ctx context.Context, m *Manifest, dir string, settings CacheSetting
 	if err := settings.Check(); err != nil {
 		return nil, err
 	}
-	m = withoutIndex(m)
-	sum, err := m.checksum()
+	m, sum, err := normalForm(m)
 	if err != nil {
 		return nil, err
 	}
@@ -167,9 +167,10 @@ func Prepare(ctx context.Context, m *Manifest, dir string, settings CacheSetting
 	return p.finish(run)
 }
 
-// withoutIndex returns m without the columns of an index: the index of a cache is a manifest, too.
-func withoutIndex(m *Manifest) *Manifest {
-	clean := &Manifest{Dir: m.Dir, Utterances: slices.Clone(m.Utterances)}
+// normalForm returns m as it comes from a file, without the columns of an index (which is a manifest, too), and the
+// checksum of that.
+func normalForm(m *Manifest) (*Manifest, string, error) {
+	clean := &Manifest{Utterances: slices.Clone(m.Utterances)}
 	for i := range clean.Utterances {
 		clean.Utterances[i].Extra = nil
 	}
@@ -186,18 +187,22 @@ func withoutIndex(m *Manifest) *Manifest {
 			clean.Utterances[i].Extra = append(clean.Utterances[i].Extra, field)
 		}
 	}
-	return clean
-}
-
-// checksum returns that of the table, with the paths as they are.
-func (m *Manifest) checksum() (string, error) {
-	sum := crc32.New(castagnoli)
-	w := bufio.NewWriter(sum)
-	if err := m.format(w, func(path string) string { return path }); err != nil {
-		return "", fmt.Errorf("manifest: %w", err)
+	var table bytes.Buffer
+	w := bufio.NewWriter(&table)
+	err := clean.format(w, func(path string) string { return path })
+	if err == nil {
+		err = w.Flush()
 	}
-	w.Flush()
-	return formatCRC(sum.Sum32()), nil
+	if err != nil {
+		return nil, "", fmt.Errorf("manifest: %w", err)
+	}
+	sum := formatCRC(crc32.Checksum(table.Bytes(), castagnoli))
+	clean, err = parseManifest(&table, "manifest")
+	if err != nil {
+		return nil, "", err
+	}
+	clean.Dir = m.Dir
+	return clean, sum, nil
 }
 
 // alreadyPrepared checks the cache in dir.
