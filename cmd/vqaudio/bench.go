@@ -21,10 +21,11 @@ import (
 func benchCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "bench",
-		Usage:     "measure the kernels against the peak of this machine",
+		Usage:     "measure the kernels against the peak of this machine, and the work with sound",
 		ArgsUsage: "[NAME...]",
 		Description: "Measures the peak of the multiply-add instructions, then each kernel and the share that it reaches of\n" +
-			"that peak, or of another bound that applies. A NAME chooses a benchmark, or all that begin with it.\n" +
+			"that peak, or of another bound that applies; then resampling and analysis against real time, and the\n" +
+			"drawing of training segments. A NAME chooses a benchmark, or all that begin with it.\n" +
 			"Close other programs: they take what is measured.\n\n" +
 			"   vqaudio bench                          everything, in about a minute, on one thread\n" +
 			"   vqaudio bench conv gate-forward        these only\n" +

@@ -41,11 +41,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Name:  "vqaudio",
 		Usage: "discrete units of speech, learnt on ordinary processors",
 		Description: "vqaudio is to learn discrete speech units (VQ-VAE with a WaveNet decoder) and to speak with them, in\n" +
-			"plain Go and Go assembly. So far it is the engine: the kernels and layers, and a command that\n" +
-			"measures them.\n\n" +
-			"   vqaudio bench                  how fast is this machine, and what share of it do the kernels use?\n" +
-			"   vqaudio bench --list           what can be measured?\n" +
-			"   vqaudio help bench             more about a command\n\n" +
+			"plain Go and Go assembly. So far it reads and prepares recordings, and has the engine that models will\n" +
+			"run on: the kernels and layers, and a command that measures them.\n\n" +
+			"   vqaudio probe speech.wav                        what is in this recording?\n" +
+			"   vqaudio plot speech.wav                         draw it, waveform and spectrogram\n" +
+			"   vqaudio corpus scan VCTK/                       what is in this corpus, and what is wrong with it?\n" +
+			"   vqaudio corpus prepare VCTK/manifest.tsv -o C   decode, resample and normalise it for training\n" +
+			"   vqaudio bench                                   how fast is all of it on this machine?\n" +
+			"   vqaudio help probe                              more about a command\n\n" +
 			"Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted.",
 		Version:        version(),
 		Commands:       []*cli.Command{probeCommand(), plotCommand(), corpusCommand(), benchCommand()},
@@ -68,6 +71,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		for _, sub := range c.Subcommands {
 			sub.OnUsageError = onUsageError
 		}
+	}
+	if len(args) > 3 && args[1] == "help" { // the library knows "help corpus", not "help corpus scan"
+		args = slices.Concat(args[:1], args[2:], []string{"--help"})
 	}
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	var usage *usageError
