@@ -7,10 +7,14 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 )
 
-// maxChunks is how many chunks an Info lists. More are read over.
-const maxChunks = 1000
+// What an Info lists at most of one file. More chunks are passed over, more oddities not mentioned.
+const (
+	maxChunks   = 1000
+	maxOddities = 100
+)
 
 // wavDecoder reads WAV: RIFF, its big-endian form RIFX, and RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088) beyond 4 GB.
 //
@@ -70,7 +74,8 @@ func newWAVDecoder(in *input) (*wavDecoder, error) {
 			if d.decode == nil {
 				return nil, in.malformed(c.Offset-8, `chunk "fmt " first`, `chunk "data"`)
 			}
-			return d, d.begin(c)
+			d.begin(c)
+			return d, nil
 		}
 		if err := d.read(c); err != nil {
 			return nil, err
@@ -102,11 +107,10 @@ func (d *wavDecoder) chunk() (Chunk, error) {
 
 // list adds c to those of the info.
 func (d *wavDecoder) list(c Chunk) {
-	switch n := len(d.info.Chunks); {
-	case n < maxChunks:
+	if len(d.info.Chunks) < maxChunks {
 		d.info.Chunks = append(d.info.Chunks, c)
-		if n+1 == maxChunks {
-			d.odd("%d chunks, and perhaps more", maxChunks)
+		if len(d.info.Chunks) == maxChunks {
+			d.odd("%d chunks, perhaps more", maxChunks)
 		}
 	}
 }
@@ -120,7 +124,7 @@ func (d *wavDecoder) read(c Chunk) error {
 	}
 	p = content[:copy(content[:], p)]
 	if n, err := d.in.skip(c.Size); err == io.EOF {
-		return d.in.malformed(c.Offset-8, fmt.Sprintf("%d bytes", c.Size), "chunk %q of %d bytes", c.ID, n)
+		return d.in.malformed(c.Offset-8, strconv.FormatInt(c.Size, 10), "%d bytes of chunk %q", n, c.ID)
 	} else if err != nil {
 		return err
 	}
@@ -164,16 +168,17 @@ func (d *wavDecoder) pad(size int64) {
 
 // begin settles where the data end. A size of 0, and sizes within 4 KiB of 2^31 and of 2^32, are what programs write that do
 // not know it, because they write to a pipe: where the file is not as long, or of unknown length, the data go to its end.
-func (d *wavDecoder) begin(c Chunk) error {
+func (d *wavDecoder) begin(c Chunk) {
 	d.start, d.dataSize = d.in.offset, c.Size
-	switch {
-	case d.ds64 && c.Size == math.MaxUint32:
+	if d.ds64 && c.Size == math.MaxUint32 {
 		d.dataSize = d.ds64Data
-	case c.Size == 0:
+	}
+	switch {
+	case d.dataSize == 0:
 		if p, err := d.in.look(8); len(p) > 0 && !(err == nil && wavID(p)) {
 			d.dataSize = -1
 		}
-	case wavUnknown(c.Size) && d.start+c.Size > d.in.size:
+	case wavUnknown(d.dataSize) && d.start+d.dataSize > d.in.size:
 		d.dataSize = -1
 	}
 	if !d.ds64 && (d.info.Container == "RF64" || d.info.Container == "BW64") {
@@ -190,12 +195,11 @@ func (d *wavDecoder) begin(c Chunk) error {
 	if d.in.size >= 0 {
 		d.settle(d.in.size)
 	}
-	return nil
 }
 
 // wavUnknown reports whether size is one that is written for an unknown one.
 func wavUnknown(size int64) bool {
-	return size == 0 || size >= 1<<31-1<<12 && size <= 1<<31+1<<12 || size >= 1<<32-1<<12
+	return size == 0 || size >= 1<<31-1<<12 && size <= 1<<31+1<<12 || size >= 1<<32-1<<12 && size < 1<<32
 }
 
 // settle says what is to be said of the lengths in a file of size bytes.
@@ -213,7 +217,7 @@ func (d *wavDecoder) settle(size int64) {
 	frame := int64(d.info.Channels * d.stride)
 	d.info.Frames = data / frame
 	if rest := data % frame; rest > 0 {
-		d.odd("%d bytes after the last whole frame", rest)
+		d.odd("the last frame has %d of %d bytes", rest, frame)
 	}
 	switch want := size - 8; {
 	case wavUnknown(d.riffSize) && d.riffSize != want:
@@ -226,7 +230,9 @@ func (d *wavDecoder) settle(size int64) {
 }
 
 func (d *wavDecoder) odd(what string, args ...any) {
-	d.info.Oddities = append(d.info.Oddities, fmt.Sprintf(what, args...))
+	if len(d.info.Oddities) < maxOddities {
+		d.info.Oddities = append(d.info.Oddities, fmt.Sprintf(what, args...))
+	}
 }
 
 // Info returns what is known so far.

@@ -259,10 +259,24 @@ func TestWAVChunks(t *testing.T) {
 		if got := strings.Join(ids, ","); got != c.ids {
 			t.Errorf("%s: chunks %q, want %q", c.name, got, c.ids)
 		}
-		oddities := slices.DeleteFunc(r.Info().Oddities, func(s string) bool { return s == "1 bytes after the last whole frame" })
+		oddities := slices.DeleteFunc(r.Info().Oddities, func(s string) bool { return s == "the last frame has 1 of 2 bytes" })
 		if !slices.Equal(oddities, c.oddities) {
 			t.Errorf("%s: oddities %q, want %q", c.name, oddities, c.oddities)
 		}
+	}
+}
+
+// TestWAVManyChunks has more chunks, and more that is odd about them, than are worth telling.
+func TestWAVManyChunks(t *testing.T) {
+	f := wavPCM16(5)
+	junk := bytes.Repeat(f.chunk("JUNK", 1, []byte("x"))[:9], 5000) // without pad bytes
+	r, err := NewReader(bytes.NewReader(f.bytes(junk, junk)), "x.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readBlocks(r, 2)
+	if info := r.Info(); err != nil || len(got) != 1 || len(info.Chunks) != maxChunks || len(info.Oddities) != maxOddities {
+		t.Errorf("%v, %v, %d chunks, %d oddities", got, err, len(info.Chunks), len(info.Oddities))
 	}
 }
 
@@ -300,14 +314,14 @@ func TestWAVLengths(t *testing.T) {
 		{"stream of arecord", with(0x80000024, 0x80000000, start+10), 5, false,
 			[]string{"data size 2147483648: read to the end of the file", "RIFF size 2147483684, as of unknown length"}},
 		{"stream that ends within a sample", with(unknown, unknown, start+9), 4, false,
-			[]string{"data size 4294967295: read to the end of the file", "1 bytes after the last whole frame", "RIFF size 4294967295, as of unknown length"}},
+			[]string{"data size 4294967295: read to the end of the file", "the last frame has 1 of 2 bytes", "RIFF size 4294967295, as of unknown length"}},
 		{"cut off", with(46, 10, start+6), 3, true, []string{"data size 10, 6 bytes there", "RIFF size 4 too large"}},
 		{"cut off within a sample", with(46, 10, start+7), 3, true,
-			[]string{"data size 10, 7 bytes there", "1 bytes after the last whole frame", "RIFF size 3 too large"}},
+			[]string{"data size 10, 7 bytes there", "the last frame has 1 of 2 bytes", "RIFF size 3 too large"}},
 		{"cut off before the first", with(46, 10, start), 0, true, []string{"data size 10, 0 bytes there", "RIFF size 10 too large"}},
 		{"cut off far before", with(1<<30, 1<<30-36, start+10), 5, true, []string{"data size 1073741788, 10 bytes there", "RIFF size 1073741778 too large"}},
 		{"empty", with(36, 0, start), 0, false, nil},
-		{"half a sample", with(37, 9, start+9), 4, false, []string{"1 bytes after the last whole frame", "RIFF size 8 too small"}},
+		{"half a sample", with(37, 9, start+9), 4, false, []string{"the last frame has 1 of 2 bytes", "RIFF size 8 too small"}},
 	} {
 		for _, size := range []int64{int64(len(c.file)), -1} {
 			r, err := newReader(bytes.NewReader(c.file), "x.wav", size)
@@ -328,6 +342,16 @@ func TestWAVLengths(t *testing.T) {
 					info.Frames, info.Truncated, info.Oddities, c.frames, c.truncated, c.oddities)
 			}
 		}
+	}
+
+	// RF64 whose sizes were never filled in.
+	f.id = "RF64"
+	unfilled := f.bytes(nil, nil)
+	clear(unfilled[20:36])
+	if r, err := NewReader(bytes.NewReader(unfilled), "x.wav"); err != nil {
+		t.Error(err)
+	} else if got, err := readBlocks(r, 2); err != nil || len(got) != 5 {
+		t.Errorf("RF64 without sizes: %v, %v", got, err)
 	}
 
 	// A file that becomes shorter while it is read.
