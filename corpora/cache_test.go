@@ -211,12 +211,12 @@ func FuzzCacheHeader(f *testing.F) {
 
 // FuzzJournal: whatever a journal holds, what is taken from it would be written so.
 func FuzzJournal(f *testing.F) {
-	for _, r := range []preparedUtterance{
+	for i, r := range []preparedUtterance{
 		{skipped: "a.wav: no samples"},
 		{waveMeasure: waveMeasure{samples: 10, unit: 1. / 32768, sum: -5, squares: 100, low: -7, high: 9, crc32c: 0xabcdef}},
 	} {
-		f.Add(sealLine(nil, r.text()))
-		f.Add([]byte(r.text()))
+		f.Add(sealLine(nil, r.text(i)))
+		f.Add([]byte(r.text(i)))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		text, ok := unsealLine(line)
@@ -225,14 +225,14 @@ func FuzzJournal(f *testing.F) {
 		} else if !bytes.Equal(sealLine(nil, text), line) {
 			t.Fatalf("line %q", line)
 		}
-		r, ok := parseRecord(text)
+		i, r, ok := parseRecord(text)
 		if !ok {
 			return
 		}
-		if r.skipped == "" && (r.samples < 1 || !(r.unit > 0) || r.low > r.high) {
+		if i < 0 || r.skipped == "" && (r.samples < 1 || !(r.unit > 0) || r.low > r.high) {
 			t.Fatalf("%q: %+v", text, r)
 		}
-		if again, ok := parseRecord(r.text()); !ok || again != r {
+		if j, again, ok := parseRecord(r.text(i)); !ok || again != r || i != j {
 			t.Fatalf("%q: %+v, written and read again %+v", text, r, again)
 		}
 	})

@@ -141,8 +141,8 @@ func (j *journal) read(dir string, run journalHeader, utterances int) (length in
 		if !ok {
 			break
 		}
-		r, ok := parseRecord(text)
-		if !ok {
+		utterance, r, ok := parseRecord(text)
+		if !ok || utterance != len(j.records) {
 			break
 		}
 		sum := crc32.New(castagnoli)
@@ -187,10 +187,10 @@ func (j *journal) add(r preparedUtterance, s *spool) error {
 			return err
 		}
 	}
+	j.pending = sealLine(j.pending, r.text(len(j.records)))
 	j.records = append(j.records, r)
 	j.end += 2 * r.samples
 	j.since += 2 * r.samples
-	j.pending = sealLine(j.pending, r.text())
 	if j.since >= checkpointBytes || time.Since(j.saved) >= checkpointTime {
 		return j.checkpoint()
 	}
@@ -232,23 +232,20 @@ func removeJournal(dir string) error {
 	return err
 }
 
-// text is the line without its checksum.
-func (r *preparedUtterance) text() string {
+// text is the line of an utterance, without its checksum.
+func (r *preparedUtterance) text(utterance int) string {
 	if r.skipped != "" {
-		return "skipped\t" + r.skipped
+		return fmt.Sprintf("%d\tskipped\t%s", utterance, r.skipped)
 	}
-	return fmt.Sprintf("prepared\t%d\t%s\t%d\t%d\t%d\t%d\t%08x", r.samples, strconv.FormatFloat(r.unit, 'g', -1, 64),
-		r.sum, r.squares, r.low, r.high, r.crc32c)
+	return fmt.Sprintf("%d\tprepared\t%d\t%s\t%d\t%d\t%d\t%d\t%08x", utterance, r.samples,
+		strconv.FormatFloat(r.unit, 'g', -1, 64), r.sum, r.squares, r.low, r.high, r.crc32c)
 }
 
 // parseRecord reads what text has written, and reports whether it makes sense.
-func parseRecord(text string) (r preparedUtterance, ok bool) {
+func parseRecord(text string) (utterance int, r preparedUtterance, ok bool) {
 	fields := strings.Split(text, "\t")
-	if len(fields) == 2 && fields[0] == "skipped" {
-		return preparedUtterance{skipped: fields[1]}, fields[1] != ""
-	}
-	if len(fields) != 8 || fields[0] != "prepared" {
-		return r, false
+	if len(fields) < 3 {
+		return 0, r, false
 	}
 	var failed []error
 	whole := func(field int, low, high int64) int64 {
@@ -259,17 +256,26 @@ func parseRecord(text string) (r preparedUtterance, ok bool) {
 		failed = append(failed, err)
 		return x
 	}
-	r.samples = whole(1, 1, maxUtteranceSamples)
-	unit, err := strconv.ParseFloat(fields[2], 64)
-	failed = append(failed, err)
-	r.unit = unit
-	r.sum = whole(3, -r.samples<<15, r.samples<<15)
-	r.squares = whole(4, 0, r.samples<<30)
-	r.low = int16(whole(5, math.MinInt16, math.MaxInt16))
-	r.high = int16(whole(6, int64(r.low), math.MaxInt16))
-	sum, err := strconv.ParseUint(fields[7], 16, 32)
-	failed = append(failed, err)
-	r.crc32c = uint32(sum)
-	ok = unit > 0 && unit <= math.MaxFloat32 && !slices.ContainsFunc(failed, func(err error) bool { return err != nil })
-	return r, ok
+	utterance = int(whole(0, 0, math.MaxInt32))
+	switch {
+	case fields[1] == "skipped" && len(fields) == 3 && fields[2] != "":
+		r.skipped = fields[2]
+	case fields[1] == "prepared" && len(fields) == 9:
+		unit, err := strconv.ParseFloat(fields[3], 64)
+		sum, e := strconv.ParseUint(fields[8], 16, 32)
+		failed = append(failed, err, e)
+		if !(unit > 0 && unit <= math.MaxFloat32) {
+			return 0, r, false
+		}
+		r.samples = whole(2, 1, maxUtteranceSamples)
+		r.unit = unit
+		r.sum = whole(4, -r.samples<<15, r.samples<<15)
+		r.squares = whole(5, 0, r.samples<<30)
+		r.low = int16(whole(6, math.MinInt16, math.MaxInt16))
+		r.high = int16(whole(7, int64(r.low), math.MaxInt16))
+		r.crc32c = uint32(sum)
+	default:
+		return 0, r, false
+	}
+	return utterance, r, !slices.ContainsFunc(failed, func(err error) bool { return err != nil })
 }

@@ -105,12 +105,13 @@ func (s *spool) quantise(start, end int64) (measure waveMeasure, err error) {
 	if !s.exact {
 		measure.unit = s.peak / math.MaxInt16
 	}
+	var block []float32
 	if s.filed > 0 {
 		if err := s.flush(); err != nil {
 			return measure, &spoolError{err}
 		}
+		block = make([]float32, spoolBlock)
 	}
-	block := make([]float32, 0, spoolBlock)
 	for at := start; at < end; at += int64(len(block)) {
 		n := int(min(end-at, spoolBlock))
 		if s.filed == 0 {

@@ -464,6 +464,18 @@ func TestPrepareResume(t *testing.T) {
 		}
 	}
 
+	// A line that is there twice, or not at all, as after a disk that was full for a while: also of what was skipped.
+	lines := strings.SplitAfter(log, "\n")
+	for i := 1; i < len(lines)-1; i++ {
+		for _, changed := range [][]string{slices.Insert(slices.Clone(lines), i, lines[i]), slices.Delete(slices.Clone(lines), i, i+1)} {
+			dir := t.TempDir()
+			plantFile(t, dir, journalName, []byte(strings.Join(changed, "")))
+			plantFile(t, dir, samplesName, []byte(samples))
+			prepare(t, m, dir, settings, 2)
+			same(t, contents(t, dir), want)
+		}
+	}
+
 	// Damage in the middle of the journal: what comes before it holds. In the first line: nobody knows what that was.
 	for at := 0; at < len(log); at += step {
 		dir := t.TempDir()

@@ -41,6 +41,7 @@ func newProgress(stderr io.Writer, verb, unit string, total int64) *progressBar 
 			progressbar.OptionShowCount(),
 			progressbar.OptionFullWidth(),
 			progressbar.OptionUseANSICodes(true),
+			progressbar.OptionSetRenderBlankState(true),
 			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionSpinnerType(9),
 			progressbar.OptionSetSpinnerChangeInterval(0), // or else a goroutine turns it until the total is reached
