@@ -30,11 +30,11 @@ var rows = [][]string{
 // foreign lists the packages that import anything beyond this module and the standard library, and what.
 var foreign = map[string][]string{
 	"internal/kernel":  {"golang.org/x/sys/cpu"},
-	"audio":            {"github.com/go-audio/audio", "github.com/go-audio/wav", "github.com/mewkiz/flac", "github.com/mewkiz/flac/frame", "github.com/mewkiz/flac/meta", "github.com/hajimehoshi/go-mp3"},
-	"audio/spectrum":   {"gonum.org/v1/gonum/dsp/fourier", "github.com/mjibson/go-dsp/fft"},
+	"audio":            {"github.com/go-audio/audio", "github.com/go-audio/wav", "github.com/mewkiz/flac/frame", "github.com/hajimehoshi/go-mp3"},
+	"audio/spectrum":   {"gonum.org/v1/gonum/dsp/fourier"},
 	"corpora":          {"github.com/edsrzf/mmap-go"},
 	"corpora/images":   {"golang.org/x/image/draw"},
-	"internal/picture": {"gonum.org/v1/plot"},
+	"internal/picture": {"golang.org/x/image/font", "golang.org/x/image/font/gofont/goregular", "golang.org/x/image/font/opentype", "golang.org/x/image/math/fixed"},
 	"cmd/vqaudio":      {"github.com/urfave/cli/v2", "golang.org/x/term", "github.com/schollz/progressbar/v3"},
 }
 

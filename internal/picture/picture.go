@@ -36,6 +36,14 @@ func (e *SizeError) Error() string {
 	return fmt.Sprintf("a picture of %d x %d pixels: want %d x %d to %d x %d", e.Width, e.Height, MinWidth, MinHeight, MaxWidth, MaxHeight)
 }
 
+// CheckSize returns a *[SizeError] if no picture may have that size.
+func CheckSize(width, height int) error {
+	if width < MinWidth || height < MinHeight || width > MaxWidth || height > MaxHeight {
+		return &SizeError{width, height}
+	}
+	return nil
+}
+
 // Picture is a picture of a sound. It is not for several goroutines.
 type Picture struct {
 	options     Options
@@ -46,13 +54,21 @@ type Picture struct {
 	clean       []float64
 }
 
-// New begins the picture of a sound with rate samples a second. The error is a *[SizeError].
+// Check returns a *[SizeError] unless the size is within the limits.
+func (o Options) Check() error {
+	if o.Width < MinWidth || o.Height < MinHeight || o.Width > MaxWidth || o.Height > MaxHeight {
+		return &SizeError{o.Width, o.Height}
+	}
+	return nil
+}
+
+// New begins the picture of a sound with rate samples a second, at least 1. The error is that of [Options.Check].
 func New(rate int, o Options) (*Picture, error) {
 	if rate < 1 || !(o.Start >= 0 && o.Start <= math.MaxInt32) {
 		panic(fmt.Sprintf("picture: rate %d, start at %v s", rate, o.Start))
 	}
-	if o.Width < MinWidth || o.Height < MinHeight || o.Width > MaxWidth || o.Height > MaxHeight {
-		return nil, &SizeError{o.Width, o.Height}
+	if err := CheckSize(o.Width, o.Height); err != nil {
+		return nil, err
 	}
 	return &Picture{
 		options:     o,

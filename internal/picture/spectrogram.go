@@ -4,7 +4,7 @@ import (
 	"image"
 	"math"
 
-	"gonum.org/v1/gonum/dsp/fourier"
+	"github.com/vqaudio/vqaudio/audio/spectrum"
 )
 
 const (
@@ -17,14 +17,12 @@ const (
 // every quarter of a millisecond, each a column. When there are most columns, they are merged two by two, and from then on
 // frames are twice as far apart, but never further than half a window, so that no sound is passed over.
 type spectrogram struct {
-	window  []float64 // Hann
-	fft     *fourier.FFT
-	bins    int       // rate/2/(bins-1) Hz apart
-	scale   float64   // of power: a sine from -1 to 1 has 1 in its bin
-	buffer  []float64 // samples that are still needed
-	origin  int64     // number of the first of them
-	frame   []float64 // windowed, with zeros up to the length of the transform
-	spectra []complex128
+	analyser *spectrum.Analyser // of one frame at a time: a hop is as long as a window
+	window   int                // samples
+	bins     int                // rate/2/(bins-1) Hz apart
+	power    []float32          // of a frame, [bins]
+	buffer   []float64          // samples that are still needed
+	origin   int64              // number of the first of them
 
 	sums          []float32 // of power, [columns, bins]
 	counts        []int     // frames in each column
@@ -40,17 +38,17 @@ func newSpectrogram(rate, most int) *spectrogram {
 	for size < n {
 		size *= 2
 	}
+	// Bins are what matters here, not Hz: beyond the highest rate that the analyser knows they are as many.
+	c := spectrum.STFT(min(rate, 1<<20))
+	c.Window, c.Hop, c.FFT = n, n, size
+	analyser, err := spectrum.New(c)
+	if err != nil {
+		panic(err) // of a rate of at least 1
+	}
 	s := &spectrogram{
-		window: make([]float64, n), fft: fourier.NewFFT(size), bins: size/2 + 1,
-		origin: -int64(n) / 2, buffer: make([]float64, n/2, 2*4096),
-		frame: make([]float64, size), spectra: make([]complex128, size/2+1), most: most,
+		analyser: analyser, window: n, bins: c.Bins(),
+		origin: -int64(n) / 2, buffer: make([]float64, n/2, 2*4096), most: most,
 	}
-	sum := 0.0
-	for i := range s.window {
-		s.window[i] = 0.5 - 0.5*math.Cos(2*math.Pi*(float64(i)+0.5)/float64(n))
-		sum += s.window[i]
-	}
-	s.scale = 4 / (sum * sum)
 	s.furthest = int64(n) / 2
 	s.hop = min(max(int64(rate)/4000, 1), s.furthest)
 	s.span = s.hop
@@ -61,14 +59,14 @@ func newSpectrogram(rate, most int) *spectrogram {
 func (s *spectrogram) add(x []float64) {
 	s.buffer = append(s.buffer, x...)
 	for {
-		begin := (2*s.next+1)*s.hop/2 - int64(len(s.window))/2 - s.origin
-		if begin+int64(len(s.window)) > int64(len(s.buffer)) {
+		begin := (2*s.next+1)*s.hop/2 - int64(s.window)/2 - s.origin
+		if begin+int64(s.window) > int64(len(s.buffer)) {
 			begin = min(begin, int64(len(s.buffer)))
 			s.buffer = append(s.buffer[:0], s.buffer[begin:]...)
 			s.origin += begin
 			return
 		}
-		s.analyse(s.buffer[begin:][:len(s.window)])
+		s.analyse(s.buffer[begin:][:s.window])
 	}
 }
 
@@ -94,13 +92,10 @@ func (s *spectrogram) analyse(x []float64) {
 		s.counts = append(s.counts, 0)
 		s.sums = append(s.sums, make([]float32, s.bins)...)
 	}
-	for i, v := range x {
-		s.frame[i] = v * s.window[i]
-	}
-	s.fft.Coefficients(s.spectra, s.frame)
+	s.power = s.analyser.Power(s.power, x)
 	sums := s.sums[column*s.bins:][:s.bins]
-	for i, v := range s.spectra {
-		sums[i] += float32(s.scale * (real(v)*real(v) + imag(v)*imag(v)))
+	for i, v := range s.power {
+		sums[i] += v
 	}
 	s.counts[column]++
 }
