@@ -219,14 +219,28 @@ func isFolder(name string) bool {
 	return err == nil && info.IsDir()
 }
 
-func isFile(name string) bool {
+func isFile(name string) bool { return regular(name) == nil }
+
+// regular returns an error unless name is a file, or a link to one: a pipe in a corpus would be waited for, for ever.
+func regular(name string) error {
 	info, err := os.Stat(name)
-	return err == nil && info.Mode().IsRegular()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("not a file")}
+	}
+	return err
+}
+
+// open opens a file of the corpus.
+func (l *listing) open(name string) (*os.File, error) {
+	if err := regular(l.file(name)); err != nil {
+		return nil, err
+	}
+	return os.Open(l.file(name))
 }
 
 // table calls visit with every line of a file of the corpus, in which lines are ended as anyone likes.
 func (l *listing) table(name string, visit func(lines *lineReader, text string) error) error {
-	f, err := os.Open(l.file(name))
+	f, err := l.open(name)
 	if err != nil {
 		return err
 	}

@@ -364,6 +364,9 @@ const quietest = 1e-6
 // measure decodes the recording name into s, and leaves in it the samples that go into the cache.
 func (p *preparation) measure(ctx context.Context, name string, s *spool) (waveMeasure, error) {
 	none := waveMeasure{}
+	if err := regular(name); err != nil {
+		return none, err
+	}
 	r, err := audio.Open(name)
 	if err != nil {
 		return none, err

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -207,10 +206,8 @@ var scratches parallel.Pool[scratch]
 // measure decodes a file.
 func (r *recording) measure(ctx context.Context, name string, seed maphash.Seed) {
 	r.err = func() error {
-		if info, err := os.Stat(name); err != nil {
+		if err := regular(name); err != nil {
 			return err
-		} else if !info.Mode().IsRegular() { // a pipe would wait for ever
-			return errors.New("not a file")
 		}
 		src, err := audio.Open(name)
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -118,7 +117,7 @@ func (l *listing) vctkSpeakers() (map[string]vctkSpeaker, error) {
 // vctkText reads the sentence in a file.
 func (l *listing) vctkText(name string) (string, error) {
 	const longest = 1 << 16 // bytes; sentences have some 50
-	f, err := os.Open(l.file(name))
+	f, err := l.open(name)
 	if err != nil {
 		return "", err
 	}
