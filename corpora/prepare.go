@@ -110,7 +110,7 @@ func (e *SettingsError) Error() string {
 // sound, is skipped and listed in skipped.tsv.
 //
 // A run that was interrupted, by ctx, a signal or power, goes on where it stopped when Prepare is called again with the
-// same manifest and settings, and the result is the same, byte for byte. It depends neither on the number of threads. If
+// same manifest and settings, and the result is the same, byte for byte; nor does it depend on the number of threads. If
 // the cache is complete, it is checked. With other settings, or another manifest, the error is a [*SettingsError]; while
 // another program is at it, [ErrBusy].
 //
@@ -236,6 +236,8 @@ func tidyFolder(dir string) error {
 		name := e.Name()
 		of := func(pattern string) bool { ok, _ := filepath.Match(pattern, name); return ok }
 		switch {
+		case !e.Type().IsRegular():
+			return fmt.Errorf("%s holds %s, which is no file of a cache: give a folder of its own", dir, name)
 		case name == journalName || name == samplesName || name == lockName:
 		case of("spool-*.tmp") || of("."+indexName+"*.tmp") || of("."+skippedName+"*.tmp") || of("."+headerName+"*.tmp"):
 			left = append(left, name)
@@ -517,7 +519,7 @@ func (p *preparation) levels() (cached []CachedUtterance, quieter int) {
 
 // fileChecksum returns the checksum of a file.
 func fileChecksum(name string) (string, error) {
-	f, err := os.Open(name)
+	f, err := openRegular(name)
 	if err != nil {
 		return "", err
 	}

@@ -433,7 +433,7 @@ func TestPrepareResume(t *testing.T) {
 		t.Fatalf("a run that has not been finished has left %q", slices.Sorted(maps.Keys(state)))
 	}
 
-	step := 3
+	step := 7
 	if testing.Short() {
 		step = 61
 	}
@@ -536,9 +536,19 @@ func TestPrepareCancel(t *testing.T) {
 		}
 	}
 	same(t, contents(t, dir), want)
-	if n := runtime.NumGoroutine(); n > before {
-		t.Errorf("%d goroutines, %d before", n, before)
+	noMoreGoroutines(t, before)
+}
+
+// noMoreGoroutines waits until goroutines that have nothing left to do are gone, and fails if there are more than before.
+func noMoreGoroutines(t *testing.T, before int) {
+	t.Helper()
+	for range 1000 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
+	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 }
 
 // TestPrepareKilled kills the program (SIGKILL) again and again, at random moments, until it gets through.
@@ -649,6 +659,12 @@ func TestPrepareRefuses(t *testing.T) {
 	plantFile(t, foreign, samplesName, []byte("x"))
 	if err := attempt(foreign, m, settings); !strings.Contains(err.Error(), "thesis.doc") {
 		t.Error(err)
+	}
+
+	occupied := t.TempDir()
+	plantFile(t, occupied, filepath.Join(journalName, "x"), nil)
+	if _, err := Prepare(context.Background(), m, occupied, settings, PrepareOptions{}); err == nil || !strings.Contains(err.Error(), journalName) {
+		t.Errorf("a folder in the place of the journal: %v", err)
 	}
 
 	busy := t.TempDir()

@@ -232,9 +232,7 @@ func TestSamplerClose(t *testing.T) {
 		s.Close()
 		s.Close()
 	}
-	if n := runtime.NumGoroutine(); n > before {
-		t.Errorf("%d goroutines, %d before", n, before)
-	}
+	noMoreGoroutines(t, before)
 	if _, err := NewSampler(c, SamplerConfig{Split: Test, Segment: 1, Batch: 1}); err == nil {
 		t.Error("a sampler of a split without utterances")
 	}
