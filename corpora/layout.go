@@ -231,12 +231,7 @@ func regular(name string) error {
 }
 
 // open opens a file of the corpus.
-func (l *listing) open(name string) (*os.File, error) {
-	if err := regular(l.file(name)); err != nil {
-		return nil, err
-	}
-	return os.Open(l.file(name))
-}
+func (l *listing) open(name string) (*os.File, error) { return openRegular(l.file(name)) }
 
 // table calls visit with every line of a file of the corpus, in which lines are ended as anyone likes.
 func (l *listing) table(name string, visit func(lines *lineReader, text string) error) error {

@@ -1,6 +1,7 @@
 package picture
 
 import (
+	"fmt"
 	"image"
 	"math"
 	"slices"
@@ -17,42 +18,45 @@ type Codes struct {
 // once for a run of the same, flat or upward, where there is room. A notch marks where a unit is repeated. Where several
 // units fall on a pixel, it shows the most frequent one.
 func (s *Codes) draw(c *canvas, r image.Rectangle, from, to float64) {
+	if !(s.Rate > 0) {
+		panic(fmt.Sprintf("picture: %v units a second", s.Rate))
+	}
 	perPixel := (to - from) * s.Rate / float64(r.Dx()) // units
 	begin := from * s.Rate
-	pixel := func(unit int) int { // the first pixel whose middle is inside it, or an edge
+	unit := func(place float64) int { return int(min(place, float64(len(s.Units)))) } // at a place in units
+	pixel := func(unit int) int {                                                     // the first pixel whose middle is inside it, or an edge
 		return r.Min.X + int(min(max(math.Ceil((float64(unit)-begin)/perPixel-0.5), 0), float64(r.Dx())))
 	}
 	var sorted []int32
 	for x := range r.Dx() {
-		i := int(begin + perPixel*(float64(x)+0.5))
-		j := i + 1
+		i := unit(begin + perPixel*(float64(x)+0.5))
+		j := min(i+1, len(s.Units))
 		if perPixel > 1 {
-			i, j = int(begin+perPixel*float64(x)), int(begin+perPixel*float64(x+1))
+			i, j = unit(begin+perPixel*float64(x)), unit(begin+perPixel*float64(x+1))
 		}
-		if j = min(j, len(s.Units)); i < j {
+		if i < j {
 			sorted = append(sorted[:0], s.Units[i:j]...)
 			c.fill(image.Rect(r.Min.X+x, r.Min.Y, r.Min.X+x+1, r.Max.Y), UnitColour(mostFrequent(sorted)))
 		}
 	}
-	first := min(int(begin), len(s.Units))
-	last := min(int(math.Ceil(to*s.Rate)), len(s.Units))
-	for i := first; i < last; {
+	last := unit(math.Ceil(to * s.Rate))
+	for i := unit(begin); i < last; {
 		end := i + 1
 		for end < last && s.Units[end] == s.Units[i] {
 			end++
 		}
-		unit, left, right := s.Units[i], pixel(i), pixel(end)
-		label := strconv.Itoa(int(unit))
-		x, y := (left+right)/2, (r.Min.Y+r.Max.Y)/2
-		switch length := c.width(label); {
-		case length+4 <= right-left:
-			c.text(label, x, y, 0.5, onUnit(unit))
-		case c.cap+3 <= right-left && length+8 <= r.Dy():
-			c.upward(label, x, y, onUnit(unit))
+		left, right, colour := pixel(i), pixel(end), onUnit(s.Units[i])
+		if right-left >= c.cap+3 {
+			label, x, y := strconv.Itoa(int(s.Units[i])), (left+right)/2, (r.Min.Y+r.Max.Y)/2
+			if length := c.width(label); length+4 <= right-left {
+				c.text(label, x, y, 0.5, colour)
+			} else if length+8 <= r.Dy() {
+				c.upward(label, x, y, colour)
+			}
 		}
 		if perPixel <= 1.0/5 {
 			for k := i + 1; k < end; k++ {
-				c.fill(image.Rect(pixel(k), r.Max.Y-4, pixel(k)+1, r.Max.Y), onUnit(unit))
+				c.fill(image.Rect(pixel(k), r.Max.Y-4, pixel(k)+1, r.Max.Y), colour)
 			}
 		}
 		i = end

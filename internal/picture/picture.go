@@ -13,7 +13,6 @@ package picture
 import (
 	"fmt"
 	"image"
-	"math"
 )
 
 // The least and the most that a picture may measure in pixels.
@@ -26,7 +25,15 @@ const (
 type Options struct {
 	Width, Height int     // pixels, within the limits above
 	Title         string  // above the panels
-	Start         float64 // seconds: where on the axis of time the first sample stands, at least 0
+	Start         float64 // seconds: where on the axis of time the first sample stands, 0 to 1e8
+}
+
+// Check returns a *[SizeError] unless the size is within the limits.
+func (o Options) Check() error {
+	if o.Width < MinWidth || o.Height < MinHeight || o.Width > MaxWidth || o.Height > MaxHeight {
+		return &SizeError{o.Width, o.Height}
+	}
+	return nil
 }
 
 // SizeError says that a picture would be too small to read or too large.
@@ -34,14 +41,6 @@ type SizeError struct{ Width, Height int }
 
 func (e *SizeError) Error() string {
 	return fmt.Sprintf("a picture of %d x %d pixels: want %d x %d to %d x %d", e.Width, e.Height, MinWidth, MinHeight, MaxWidth, MaxHeight)
-}
-
-// CheckSize returns a *[SizeError] if no picture may have that size.
-func CheckSize(width, height int) error {
-	if width < MinWidth || height < MinHeight || width > MaxWidth || height > MaxHeight {
-		return &SizeError{width, height}
-	}
-	return nil
 }
 
 // Picture is a picture of a sound. It is not for several goroutines.
@@ -54,20 +53,12 @@ type Picture struct {
 	clean       []float64
 }
 
-// Check returns a *[SizeError] unless the size is within the limits.
-func (o Options) Check() error {
-	if o.Width < MinWidth || o.Height < MinHeight || o.Width > MaxWidth || o.Height > MaxHeight {
-		return &SizeError{o.Width, o.Height}
-	}
-	return nil
-}
-
 // New begins the picture of a sound with rate samples a second, at least 1. The error is that of [Options.Check].
 func New(rate int, o Options) (*Picture, error) {
-	if rate < 1 || !(o.Start >= 0 && o.Start <= math.MaxInt32) {
-		panic(fmt.Sprintf("picture: rate %d, start at %v s", rate, o.Start))
+	if rate < 1 || !(o.Start >= 0 && o.Start <= 1e8) {
+		panic(fmt.Sprintf("picture: rate of %d Hz, start at %v s", rate, o.Start))
 	}
-	if err := CheckSize(o.Width, o.Height); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	return &Picture{
@@ -164,7 +155,7 @@ type layout struct{ wave, spectrum, scale, codes image.Rectangle }
 
 func (p *Picture) layout(codes bool) (l layout) {
 	const gap = 16
-	left, right := 76, p.options.Width-92
+	left, right := 84, p.options.Width-92
 	top, bottom := 36, p.options.Height-52
 	if codes {
 		l.codes = image.Rect(left, bottom-46, right, bottom)
