@@ -33,7 +33,7 @@ type Utterance struct {
 	Age        string   // years, or what else the corpus says: "twenties"
 	Lang       string   // ISO code
 	Frames     int64    // samples of a channel, as the recording has them
-	SourceRate int      // Hz, before any conversion that the recording has been through
+	SourceRate int      // Hz, before any conversion that the recording has been through; 0 is not known, too
 	Extra      []string // the columns beyond these, as Manifest.Extra names them
 }
 
@@ -174,8 +174,12 @@ func (m *Manifest) format(w *bufio.Writer, rebase func(string) string) error {
 			panic(fmt.Sprintf("corpora: %s has %d extra columns, the manifest %d", name, len(u.Extra), len(m.Extra)))
 		}
 		seen[name] = true
+		rate := u.SourceRate
+		if rate == 0 {
+			rate = -1
+		}
 		fields = append(fields[:0], name, speaker, u.Text, formatNumber(u.Seconds, 3), u.Split, u.Corpus, u.Gender, u.Age,
-			u.Lang, formatNumber(u.Frames, 0), formatNumber(u.SourceRate, 0))
+			u.Lang, formatNumber(u.Frames, 0), formatNumber(rate, 0))
 		fields = append(fields, u.Extra...)
 		fields = fields[:len(header):cap(fields)]
 		for i, s := range fields {

@@ -104,7 +104,7 @@ func TestManifestMoves(t *testing.T) {
 	corpus := filepath.Join(root, "corpus")
 	m := &Manifest{Dir: corpus, Utterances: []Utterance{
 		{Path: "a/b.wav", Speaker: "ann", Text: "one\ttwo\r\nthree\u0085 ", Seconds: 1.25, Frames: -1, SourceRate: -1},
-		{Path: filepath.ToSlash(filepath.Join(root, "far.wav")), Speaker: "bob", Text: "-", Seconds: -1, Frames: 7, SourceRate: -1},
+		{Path: filepath.ToSlash(filepath.Join(root, "far.wav")), Speaker: "bob", Text: "-", Seconds: -1, Frames: 7},
 	}}
 	files := []string{m.File(0), m.File(1)}
 	if err := os.Mkdir(corpus, 0o755); err != nil {
@@ -131,7 +131,7 @@ func TestManifestMoves(t *testing.T) {
 		if u := back.Utterances[0]; u.Text != "one two  three" || u.Seconds != 1.25 || u.Frames != -1 {
 			t.Errorf("in %s: %+v", folder, u)
 		}
-		if u := back.Utterances[1]; u.Text != "" || u.Seconds != -1 || u.Frames != 7 {
+		if u := back.Utterances[1]; u.Text != "" || u.Seconds != -1 || u.Frames != 7 || u.SourceRate != -1 {
 			t.Errorf("in %s: %+v", folder, u)
 		}
 	}
