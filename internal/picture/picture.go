@@ -17,7 +17,7 @@ import (
 
 // The least and the most that a picture may measure in pixels.
 const (
-	MinWidth, MinHeight = 400, 300
+	MinWidth, MinHeight = 400, 360
 	MaxWidth, MaxHeight = 10000, 4000
 )
 
