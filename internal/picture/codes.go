@@ -23,8 +23,9 @@ func (s *Codes) draw(c *canvas, r image.Rectangle, from, to float64) {
 	}
 	perPixel := (to - from) * s.Rate / float64(r.Dx()) // units
 	begin := from * s.Rate
-	unit := func(place float64) int { return int(min(place, float64(len(s.Units)))) } // at a place in units
-	pixel := func(unit int) int {                                                     // the first pixel whose middle is inside it, or an edge
+	// unit is the one at a place, pixel the first whose middle is inside a unit, or an edge.
+	unit := func(place float64) int { return int(min(place, float64(len(s.Units)))) }
+	pixel := func(unit int) int {
 		return r.Min.X + int(min(max(math.Ceil((float64(unit)-begin)/perPixel-0.5), 0), float64(r.Dx())))
 	}
 	var sorted []int32
