@@ -523,7 +523,11 @@ func TestFLACDamaged(t *testing.T) {
 			t.Fatalf("cut at byte %d: %d samples, %v, %+v", i, len(got), err, r.Info())
 		}
 	}
-	for bit := range 8 * len(file) {
+	step := 1
+	if testing.Short() {
+		step = 17
+	}
+	for bit := 0; bit < 8*len(file); bit += step {
 		damaged := slices.Clone(file)
 		damaged[bit/8] ^= 0x80 >> (bit % 8)
 		r, err := NewReader(bytes.NewReader(damaged), "x.flac")
