@@ -55,8 +55,13 @@ func tone(name string, samples int) []float64 {
 // wavFile returns a WAV file of 16 bits.
 func wavFile(t testing.TB, rate, channels int, block []float64) []byte {
 	t.Helper()
+	return encodedFile(t, rate, channels, audio.PCM16, block)
+}
+
+func encodedFile(t testing.TB, rate, channels int, encoding audio.Encoding, block []float64) []byte {
+	t.Helper()
 	var b bytes.Buffer
-	w, err := audio.NewWriter(&b, audio.Format{NumChannels: channels, SampleRate: rate}, audio.PCM16, int64(len(block)/channels))
+	w, err := audio.NewWriter(&b, audio.Format{NumChannels: channels, SampleRate: rate}, encoding, int64(len(block)/channels))
 	if err != nil {
 		t.Fatal(err)
 	}

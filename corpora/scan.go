@@ -53,6 +53,7 @@ const (
 
 	Truncated Kind = "truncated"    // Warning: cut off; what is there is taken
 	Clipped   Kind = "clipped"      // Warning: samples cut off at full scale; see audio.Meter
+	TooLoud   Kind = "too loud"     // Warning: floating-point samples beyond full scale
 	Silent    Kind = "silent"       // Warning: no sample reaches -60 dBFS
 	Duplicate Kind = "duplicate"    // Warning: the same samples as an earlier recording, which is not silent
 	Short     Kind = "short"        // Warning: shorter than Options.MinSeconds
@@ -68,7 +69,7 @@ const (
 
 var kinds = []Kind{
 	Unreadable, Missing, Empty, BadName, BadLine, OtherFormat,
-	Truncated, Clipped, Silent, Duplicate, Short, Differs, Twice,
+	Truncated, Clipped, TooLoud, Silent, Duplicate, Short, Differs, Twice,
 	Odd, NoText, OtherMicrophone, Unlisted, Link,
 }
 
@@ -296,7 +297,9 @@ func (r *Report) judge(l *listing, recordings []recording) {
 				first[key] = u.Path
 			}
 		}
-		if n := rec.level.Clipped(); n > 0 {
+		if rec.level.Peak() > 1 {
+			report(TooLoud, "%s", describePeak(rec.level.Peak()))
+		} else if n := rec.level.Clipped(); n > 0 {
 			report(Clipped, "%s at full scale", plural(int(n), "sample"))
 		}
 		u.Frames, u.Seconds = rec.frames(), rec.seconds()

@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/internal/shared"
 )
@@ -123,6 +125,20 @@ func TestScanFindsDefects(t *testing.T) {
 	}
 	if text, err := json.Marshal(r); err != nil || !bytes.Contains(text, []byte(`"rms_dbfs":{"min":-69.0`)) {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// TestScanTooLoud scans floats beyond full scale, which nothing has cut off there.
+func TestScanTooLoud(t *testing.T) {
+	folder := t.TempDir()
+	plantFile(t, folder, "ann/loud.wav", encodedFile(t, 16000, 1, audio.Float32, slices.Repeat([]float64{2, 0, -2, -2, -2, 0}, 1000)))
+	r, err := Scan(context.Background(), folder, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Problem{{Path: "ann/loud.wav", Kind: TooLoud, Severity: Warning, Detail: "peak 6.0 dBFS"}}
+	if !slices.Equal(r.Problems, want) || r.Utterances != 1 {
+		t.Errorf("%+v, want %+v", r.Problems, want)
 	}
 }
 

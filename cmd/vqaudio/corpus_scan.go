@@ -31,7 +31,7 @@ func corpusScanCommand() *cli.Command {
 		ArgsUsage: "DIR|MANIFEST",
 		Description: "Decodes every recording: hours, speakers, splits, rates, levels, and a list of what is wrong. What cannot\n" +
 			"be used (unreadable, missing, empty, badly named) is left out of the manifest; what can, but is probably\n" +
-			"wrong (truncated, clipped, silent, duplicate, too short), is reported and kept.\n\n" +
+			"wrong (truncated, clipped, too loud, silent, duplicate, short), is reported and kept.\n\n" +
 			"   vqaudio corpus scan VCTK/                        writes VCTK/manifest.tsv\n" +
 			"   vqaudio corpus scan VCTK/ -o vctk.tsv            writes it there, over what is there\n" +
 			"   vqaudio corpus scan digits/ --pattern '{text}_{speaker}_*.wav'\n" +
