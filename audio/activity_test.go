@@ -123,7 +123,7 @@ func TestActivityBlocks(t *testing.T) {
 // 20 ms of a phone, and what silence they leave. The bounds of this test are a little above what was measured.
 func TestActivityOnSpeech(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads 75 minutes of speech")
+		t.Skip("needs ten seconds for 75 minutes of speech: not with -short")
 	}
 	folder := shared.Data(t, "speech")
 	for _, c := range []struct {

@@ -13,7 +13,7 @@ func Gain(rms, peak, target float64) float64 {
 	if rms == 0 {
 		return 1
 	}
-	gain := min(math.Pow(10, target/20)/rms, fullScale/peak)
+	gain := min(math.Pow(10, target/20)/rms, FullScale/peak)
 	if !(gain > 0 && gain <= math.MaxFloat64) {
 		return 1
 	}

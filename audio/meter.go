@@ -22,11 +22,11 @@ type Meter struct {
 	fullScaleRuns []fullScaleRun // per channel; made when the first sample at full scale comes
 }
 
+// FullScale is the largest sample of 16 bits: what goes beyond it clips.
+const FullScale = 32767.0 / 32768
+
 const (
 	meterBlock = 4096
-
-	// fullScale is the largest sample of 16 bits.
-	fullScale = 32767.0 / 32768
 
 	// clippedRun is how many samples in a row have to be at full scale to be called clipped. A recording that was normalised
 	// to its peak, or whose loudest sample just fits, has single ones.
@@ -94,7 +94,7 @@ func (m *Meter) addPart(block []float64) {
 		if x < low {
 			low = x
 		}
-		if math.Abs(x) >= fullScale {
+		if math.Abs(x) >= FullScale {
 			m.addFullScale(m.added+int64(i), x < 0)
 		}
 	}

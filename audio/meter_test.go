@@ -62,7 +62,7 @@ func TestMeterKnown(t *testing.T) {
 // additions would round away or towards one side. The true sums are counted in integers.
 func TestMeterLong(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes half a second")
+		t.Skip("needs seconds where Go is slow, as with -race: not with -short")
 	}
 	const blocks, step = 50000, 1.0 / (1 << 23)
 	loud, faint := make([]float64, 4000), make([]float64, 4000)
@@ -162,7 +162,7 @@ func TestMeterMerge(t *testing.T) {
 // of a decibel.
 func TestMeterOnSpeakers(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads half an hour of speech")
+		t.Skip("needs seconds for half an hour of speech: not with -short")
 	}
 	folder := shared.Data(t, "speech")
 	speakers := map[string]*audio.Meter{}

@@ -117,7 +117,7 @@ func (h cacheHeader) marshal() []byte {
 // readHeader reads cache.json in the folder dir. A file that is not exactly what encode would write is damaged.
 func readHeader(dir string) (*cacheHeader, error) {
 	name := filepath.Join(dir, headerName)
-	f, err := openRegular(name)
+	f, err := files.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		found, expected := "no cache", `one, made by "vqaudio corpus prepare"`
 		if _, e := os.Stat(filepath.Join(dir, journalName)); e == nil {
@@ -182,7 +182,7 @@ func OpenCache(dir string) (*Cache, error) {
 		}
 	}
 	name := filepath.Join(dir, indexName)
-	f, err := openRegular(name)
+	f, err := files.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -203,14 +203,6 @@ func OpenCache(dir string) (*Cache, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// openRegular opens a file, unless it is a pipe or the like, that would be waited for.
-func openRegular(name string) (*os.File, error) {
-	if err := regular(name); err != nil {
-		return nil, err
-	}
-	return os.Open(name)
 }
 
 // checkFile compares the checksum of a file.
@@ -295,7 +287,7 @@ func (c *Cache) mapSamples(name string, total int64) error {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
 		return &files.UnsupportedError{File: name, What: "a cache on a big-endian machine"}
 	}
-	f, err := openRegular(name)
+	f, err := files.Open(name)
 	if err != nil {
 		return err
 	}

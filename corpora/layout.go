@@ -9,6 +9,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/vqaudio/vqaudio/files"
 )
 
 // layout is a way to lay out a corpus in a folder.
@@ -219,19 +221,10 @@ func isFolder(name string) bool {
 	return err == nil && info.IsDir()
 }
 
-func isFile(name string) bool { return regular(name) == nil }
-
-// regular returns an error unless name is a file, or a link to one: a pipe in a corpus would be waited for, for ever.
-func regular(name string) error {
-	info, err := os.Stat(name)
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("not a file")}
-	}
-	return err
-}
+func isFile(name string) bool { return files.Regular(name) == nil }
 
 // open opens a file of the corpus.
-func (l *listing) open(name string) (*os.File, error) { return openRegular(l.file(name)) }
+func (l *listing) open(name string) (*os.File, error) { return files.Open(l.file(name)) }
 
 // table calls visit with every line of a file of the corpus, in which lines are ended as anyone likes.
 func (l *listing) table(name string, visit func(lines *lineReader, text string) error) error {

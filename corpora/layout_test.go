@@ -271,7 +271,7 @@ func TestManifestLayout(t *testing.T) {
 // TestLinks makes a link that leads back, one to a file, and one that leads nowhere.
 func TestLinks(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("links need rights there")
+		t.Skip("needs links, which Windows lets few users make")
 	}
 	folder := t.TempDir()
 	plant(t, folder, nil, "ann/a.wav")

@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/vqaudio/vqaudio/files"
+	"github.com/vqaudio/vqaudio/internal/holdout"
 )
 
 // Utterance is a line of a manifest: a recording and what is known about it. An empty string, or -1 for a number, is
@@ -39,9 +40,9 @@ type Utterance struct {
 
 // The values of Utterance.Split.
 const (
-	Train = "train"
-	Valid = "valid"
-	Test  = "test"
+	Train = holdout.Train
+	Valid = holdout.Valid
+	Test  = holdout.Test
 )
 
 // Manifest lists the utterances of a corpus.

@@ -366,7 +366,7 @@ const quietest = 1e-6
 // measure decodes the recording name into s, and leaves in it the samples that go into the cache.
 func (p *preparation) measure(ctx context.Context, name string, s *spool) (waveMeasure, error) {
 	none := waveMeasure{}
-	if err := regular(name); err != nil {
+	if err := files.Regular(name); err != nil {
 		return none, err
 	}
 	r, err := audio.Open(name)
@@ -460,9 +460,6 @@ func (p *preparation) finish(run journalHeader) (*PrepareReport, error) {
 	return report, removeJournal(p.dir)
 }
 
-// fullScale is the largest sample of 16 bits.
-const fullScale = 32767. / 32768
-
 // levels returns the place, gain and offset of every utterance that is not skipped, and how many speakers or files stay
 // below the target.
 func (p *preparation) levels() (cached []CachedUtterance, quieter int) {
@@ -493,7 +490,7 @@ func (p *preparation) levels() (cached []CachedUtterance, quieter int) {
 	}
 	gain := func(l *loudness) float64 {
 		if p.settings.Level == LevelNone {
-			return min(1, fullScale/l.peak)
+			return min(1, audio.FullScale/l.peak)
 		}
 		return audio.Gain(math.Sqrt(l.energy/float64(l.samples)), l.peak, p.settings.Target)
 	}
@@ -519,7 +516,7 @@ func (p *preparation) levels() (cached []CachedUtterance, quieter int) {
 
 // fileChecksum returns the checksum of a file.
 func fileChecksum(name string) (string, error) {
-	f, err := openRegular(name)
+	f, err := files.Open(name)
 	if err != nil {
 		return "", err
 	}

@@ -563,7 +563,7 @@ func TestPrepareKilled(t *testing.T) {
 		return
 	}
 	if testing.Short() || runtime.GOOS == "windows" {
-		t.Skip("starts many programs")
+		t.Skip("needs seconds for programs that are killed, by a signal that Windows lacks: not with -short")
 	}
 	m := &Manifest{Dir: t.TempDir()}
 	for i := range 60 {
@@ -703,7 +703,7 @@ func TestPrepareNothing(t *testing.T) {
 func TestPrepareSpeech(t *testing.T) {
 	folder := shared.Data(t, "speech")
 	if testing.Short() {
-		t.Skip("decodes 1.6 hours")
+		t.Skip("needs ten seconds for 1.6 hours of speech: not with -short")
 	}
 	m, err := ReadManifest(filepath.Join(folder, "manifest.tsv"))
 	if err != nil {

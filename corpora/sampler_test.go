@@ -308,7 +308,7 @@ func TestSamplerMany(t *testing.T) {
 func TestSamplerSpeech(t *testing.T) {
 	folder := shared.Data(t, "speech")
 	if testing.Short() {
-		t.Skip("decodes 1.6 hours")
+		t.Skip("needs ten seconds for 1.6 hours of speech: not with -short")
 	}
 	m, err := ReadManifest(filepath.Join(folder, "manifest.tsv"))
 	if err != nil {

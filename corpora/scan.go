@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/vqaudio/vqaudio/audio"
+	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 )
 
@@ -207,7 +208,7 @@ var scratches parallel.Pool[scratch]
 // measure decodes a file.
 func (r *recording) measure(ctx context.Context, name string, seed maphash.Seed) {
 	r.err = func() error {
-		if err := regular(name); err != nil {
+		if err := files.Regular(name); err != nil {
 			return err
 		}
 		src, err := audio.Open(name)

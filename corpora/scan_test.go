@@ -250,7 +250,7 @@ func TestScanIsCancelled(t *testing.T) {
 func TestScanSpeech(t *testing.T) {
 	folder := shared.Data(t, "speech")
 	if testing.Short() {
-		t.Skip("takes seconds")
+		t.Skip("needs ten seconds for 1.6 hours of speech: not with -short")
 	}
 	listed, err := ReadManifest(filepath.Join(folder, "manifest.tsv"))
 	if err != nil {

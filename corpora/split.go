@@ -1,9 +1,6 @@
 package corpora
 
-import (
-	"crypto/sha256"
-	"encoding/binary"
-)
+import "github.com/vqaudio/vqaudio/internal/holdout"
 
 // SplitOf returns the split of an utterance for which the corpus has none: Train for about 90 of 100, Valid and Test for
 // about 5 each.
@@ -13,13 +10,4 @@ import (
 // big-endian number, over 2^64; below 0.05 it is Valid, from there to 0.10 Test. The name of an utterance is that of its
 // file without folders, without its extension, and in VCTK without the microphone: other encodings and recordings of it
 // fall into the same split.
-func SplitOf(speaker, utterance string) string {
-	sum := sha256.Sum256([]byte(speaker + "/" + utterance))
-	switch x := float64(binary.BigEndian.Uint64(sum[:])) / (1 << 64); {
-	case x < 0.05:
-		return Valid
-	case x < 0.10:
-		return Test
-	}
-	return Train
-}
+func SplitOf(speaker, utterance string) string { return holdout.Split(speaker + "/" + utterance) }

@@ -27,6 +27,27 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestOpen opens a file and a link to one, and refuses a folder and what is not there. A pipe is tried by the tests of corpora.
+func TestOpen(t *testing.T) {
+	folder := t.TempDir()
+	name := filepath.Join(folder, "in")
+	if err := os.WriteFile(name, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := files.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	var path *fs.PathError
+	if _, err := files.Open(folder); !errors.As(err, &path) || path.Path != folder {
+		t.Errorf("a folder: %v", err)
+	}
+	if _, err := files.Open(name + "2"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing: %v", err)
+	}
+}
+
 func TestCommit(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "out")
 	if err := os.WriteFile(name, []byte("old"), 0o600); err != nil {

@@ -282,7 +282,7 @@ func TestMedianF0(t *testing.T) {
 // (165 to 255 and 85 to 155 Hz are typical: Baken and Orlikoff 2000), and jumps by an octave rare.
 func TestF0Speakers(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads some minutes of speech")
+		t.Skip("needs seconds for some minutes of speech: not with -short")
 	}
 	root := shared.Data(t, "speech")
 	type utterance struct{ path, gender, seconds string }

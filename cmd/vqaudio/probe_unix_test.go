@@ -16,7 +16,7 @@ import (
 func TestProbeInterrupted(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(name, 0o600); err != nil {
-		t.Skipf("no named pipes here: %v", err)
+		t.Fatal(err)
 	}
 	pipe, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -24,6 +22,7 @@ import (
 	"golang.org/x/image/draw"
 
 	"github.com/vqaudio/vqaudio/files"
+	"github.com/vqaudio/vqaudio/internal/holdout"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 )
 
@@ -143,7 +142,7 @@ func place(dir string, paths []string) (pictures []foundPicture, skipped []error
 		rest := p
 		var s split
 		if !named {
-			s = hashSplit(p)
+			s, _ = splitOf(holdout.Split(p))
 		} else if top, below, ok := strings.Cut(p, "/"); ok {
 			s, _ = splitOf(top)
 			rest = below
@@ -158,19 +157,6 @@ func place(dir string, paths []string) (pictures []foundPicture, skipped []error
 		pictures = append(pictures, foundPicture{p, s, class})
 	}
 	return pictures, skipped
-}
-
-// hashSplit draws the split of a picture from its path alone: the first eight bytes of the SHA-256 of the path, as a
-// big-endian number, over 2^64; below 0.05 it is for validation, from there to 0.10 for the test, otherwise for training.
-func hashSplit(path string) split {
-	sum := sha256.Sum256([]byte(path))
-	switch x := float64(binary.BigEndian.Uint64(sum[:])) / (1 << 64); {
-	case x < 0.05:
-		return valid
-	case x < 0.10:
-		return test
-	}
-	return train
 }
 
 // Bounds on a picture that is to be decoded. A file of n bytes can hold no more than 8256n pixels of PNG (deflate packs at

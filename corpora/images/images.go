@@ -178,17 +178,18 @@ func readStated(r io.Reader, n int64) ([]byte, error) {
 	return data, nil
 }
 
-// open opens a file and returns its size. What is not a regular file (a pipe, at which Open would wait) is refused.
+// open opens a regular file and returns its size.
 func open(name string) (*os.File, int64, error) {
-	info, err := os.Stat(name)
+	f, err := files.Open(name)
 	if err != nil {
 		return nil, 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s: is not a regular file", name)
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, err
 	}
-	f, err := os.Open(name)
-	return f, info.Size(), err
+	return f, info.Size(), nil
 }
 
 // maxNames bounds a file of class names, in bytes.
