@@ -88,10 +88,10 @@ func runCorpusPrepare(c *cli.Context) error {
 		already = "was there already, whole: "
 	}
 	seconds := float64(report.Samples) / float64(settings.Rate)
-	fmt.Fprintf(c.App.Writer, "%s: %sutterances: %d, hours: %.2f, speakers: %d, MB: %.1f\n", out, already,
-		report.Utterances, seconds/3600, report.Speakers, float64(report.Samples)*2e-6)
+	fmt.Fprintf(c.App.Writer, "%s: %s%s, %.2f hours, %s, %.1f MB\n", out, already,
+		count(report.Utterances, "utterance"), seconds/3600, count(report.Speakers, "speaker"), float64(report.Samples)*2e-6)
 	if report.Quieter > 0 {
-		fmt.Fprintf(c.App.Writer, "below %v dBFS, because peaks would clip: %d of the %ss\n", settings.Target, report.Quieter, settings.Level)
+		fmt.Fprintf(c.App.Writer, "%s below %v dBFS: peaks would clip\n", count(report.Quieter, string(settings.Level)), settings.Target)
 	}
 	if report.Skipped > 0 {
 		return fmt.Errorf("%d of %d files were skipped: see %s/skipped.tsv", report.Skipped, len(m.Utterances), out)

@@ -45,10 +45,10 @@ func TestCorpusPrepare(t *testing.T) {
 		code           int
 		stdout, stderr string // parts; "" for nothing at all
 	}{
-		{good + " -o " + cache, exitOK, "utterances: 2, hours: 0.00, speakers: 1, MB: 0.1", ""},
+		{good + " -o " + cache, exitOK, "2 utterances, 0.00 hours, 1 speaker, 0.1 MB", ""},
 		{good + " -o " + cache, exitOK, "was there already, whole", ""},
 		{good + " -o " + cache + " --rate 8000", exitFailure, "", "rate 16000, now 8000"},
-		{"-o " + cache2 + " " + bad + " --level file --target=-20 --channel 1 --trim 0 --threads 1 --rate 8000", exitFailure, "utterances: 2", "good.tsv"},
+		{"-o " + cache2 + " " + bad + " --level file --target=-20 --channel 1 --trim 0 --threads 1 --rate 8000", exitFailure, "2 utterances", "good.tsv"},
 		{bad, exitUsage, "", "-o"},
 		{"-o " + cache, exitUsage, "", "one manifest"},
 		{good + " " + bad + " -o " + cache, exitUsage, "", "one manifest"},
