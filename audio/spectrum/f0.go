@@ -105,7 +105,7 @@ func NewF0(c F0Config) (*F0, error) {
 	f.lowpass = lowpass((f0Pass+f0Stop)/2/float64(c.Rate), (f0Stop-f0Pass)/float64(c.Rate))
 	f.window = int(math.Ceil(f0Periods * f.rate / c.Low))
 	longest := int(math.Ceil(f.rate / c.Low))
-	f.minLag, f.maxLag = int(f0Fine*f.rate/c.High), f0Fine*longest
+	f.minLag, f.maxLag = int(math.Round(f0Fine*f.rate/c.High)), f0Fine*longest
 	n := fastLength(f.window + longest + 1)
 	f.forward, f.inverse = fourier.NewFFT(n), fourier.NewFFT(f0Fine*n)
 	f.frame, f.products = make([]float64, n), make([]float64, f0Fine*n)
@@ -249,14 +249,15 @@ func (f *F0) periodicity(t int) float64 {
 func (f *F0) peaks(c []candidate) int {
 	c[0] = candidate{octave: math.Inf(-1)}
 	n := 1
-	lowest := math.Log2(f.config.Low)
+	lowest, highest := math.Log2(f.config.Low), math.Log2(f.config.High)
 	for lag := f.minLag; lag <= f.maxLag; lag++ {
 		before, at, after := f.period[lag-1], f.period[lag], f.period[lag+1]
 		if !(at > leastPeak && at >= before && at > after) {
 			continue
 		}
 		shift := (before - after) / (before - 2*at + after) / 2
-		octave := math.Log2(f0Fine * f.rate / (float64(lag) + shift))
+		// Between lags the peak may lie a little outside the range.
+		octave := min(max(math.Log2(f0Fine*f.rate/(float64(lag)+shift)), lowest), highest)
 		score := min(1, at-(before-after)*shift/4) - octaveCost*(lowest-octave)
 		i := n // insert it in order, the best first; the last may drop out
 		if n < len(c) {
