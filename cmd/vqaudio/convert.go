@@ -27,7 +27,7 @@ func convertCommand() *cli.Command {
 			"   vqaudio convert model.safetensors recordings/ --to p225 -o converted/\n" +
 			"   cat in.flac | vqaudio convert model.safetensors - --to p225 -o - | aplay",
 		Flags: slices.Concat([]cli.Flag{
-			&cli.StringFlag{Name: "to", Usage: "speak as `NAME`, a speaker of the model (vqaudio info MODEL lists them)"},
+			&cli.StringFlag{Name: "to", Usage: "speak as `NAME`, a speaker of the model (vqaudio speaker list MODEL), or a mixture, NAME:WEIGHT,NAME:WEIGHT"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `WAV`, - is standard output; of several recordings, to a folder"},
 			levelFlag(),
 		}, synthesisFlags()),

@@ -27,7 +27,7 @@ func decodeCommand() *cli.Command {
 			"   vqaudio encode model.safetensors in.wav -o units.txt --format fairseq\n" +
 			"   vqaudio decode model.safetensors units.txt --speaker p225 -o out.wav --temperature 0.8",
 		Flags: slices.Concat([]cli.Flag{
-			&cli.StringFlag{Name: "speaker", Usage: "speak as `NAME`, a speaker of the model (vqaudio info MODEL lists them)"},
+			&cli.StringFlag{Name: "speaker", Usage: "speak as `NAME`, a speaker of the model (vqaudio speaker list MODEL), or a mixture, NAME:WEIGHT,NAME:WEIGHT"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `WAV`, - is standard output; of several utterances, to a folder"},
 			&cli.StringFlag{Name: "format", Usage: "take the units as `FORMAT` (default: found out)"},
 		}, synthesisFlags()),

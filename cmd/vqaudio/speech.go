@@ -28,7 +28,7 @@ type synthesis struct {
 	model       *vqvae.Model
 	sampler     *wavenet.Sampler // never used itself: another one for each utterance shares its weights
 	law         *audio.MuLaw
-	global      []float32 // the speaker's vector; nil if the model knows no speakers
+	global      []float32 // the voice's vector; nil if the model knows no speakers
 	temperature float64
 	seed        uint64
 
@@ -48,8 +48,8 @@ func synthesisFlags() []cli.Flag {
 	}
 }
 
-// newSynthesis loads a model to speak as the speaker named.
-func newSynthesis(c *cli.Context, modelName, speaker string) (*synthesis, error) {
+// newSynthesis loads a model to speak as a speaker, or as a mixture of several ([speaker.Table.Mix]).
+func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
 	s := &synthesis{temperature: c.Float64("temperature"), seed: c.Uint64("seed")}
 	if !(s.temperature >= 0 && s.temperature <= maxTemperature) {
 		return nil, &usageError{fmt.Errorf("--temperature %v: want 0 to %d", s.temperature, maxTemperature), c.Command.HelpName + " --help lists the flags"}
@@ -60,12 +60,12 @@ func newSynthesis(c *cli.Context, modelName, speaker string) (*synthesis, error)
 	}
 	s.model = f.Model
 	if s.model.Voices != nil {
-		id, err := s.model.Speakers.ID(speaker)
+		mix, err := s.model.Speakers.Mix(name)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", modelName, err)
 		}
-		s.global = s.model.Voices.Table.Value.Row(int(id))
-	} else if speaker != "" {
+		s.global = s.model.Voice(mix)
+	} else if name != "" {
 		return nil, fmt.Errorf("%s knows no speakers: it has one voice for all", modelName)
 	}
 	s.sampler, s.law = wavenet.NewSampler(s.model.Decoder), audio.NewMuLaw(s.model.Config.Levels)
