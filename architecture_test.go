@@ -23,7 +23,7 @@ var rows = [][]string{
 	{"internal/sums", "tensor", "audio", "corpora/images"},
 	{"nn", "audio/spectrum"},
 	{"dilated", "speaker", "corpora", "internal/picture", "internal/safetensors", "units"},
-	{"wavenet"},
+	{"wavenet", "classify"},
 	{"vqvae"},
 	{"checkpoint", "evaluate"},
 	{"train"},
@@ -48,7 +48,7 @@ var foreign = map[string][]string{
 // reached from the other, however indirectly.
 var (
 	sound  = []string{"audio", "audio/spectrum", "corpora", "corpora/images"}
-	layers = []string{"tensor", "nn", "dilated", "speaker", "wavenet", "vqvae"}
+	layers = []string{"tensor", "nn", "dilated", "speaker", "wavenet", "vqvae", "classify"}
 )
 
 // goPackage is what "go list -json" says of a package.
