@@ -25,10 +25,6 @@ type Config struct {
 	Entries   int `json:"entries"`
 	Embedding int `json:"embedding"`
 
-	// Centre takes the mean over the sequence off each channel of vectors. Of log spectra that is what the recording channel
-	// has put on all frames alike, and with it the mean spectrum of the voice.
-	Centre bool `json:"centre"`
-
 	Channels  int   `json:"channels"`  // of the convolutions
 	Kernels   []int `json:"kernels"`   // taps of each convolution
 	Dilations []int `json:"dilations"` // of each
@@ -50,9 +46,6 @@ func (c Config) Check() error {
 	}
 	if c.Entries < 0 || c.Entries > 1<<24 || c.Embedding < 0 || c.Embedding > 1<<10 || (c.Entries == 0) != (c.Embedding == 0) {
 		return fmt.Errorf("%d entries with embeddings of %d channels: want none of either, or 1 to %d with 1 to %d", c.Entries, c.Embedding, 1<<24, 1<<10)
-	}
-	if c.Centre && c.Entries > 0 {
-		return fmt.Errorf("centre: codes have no mean")
 	}
 	if len(c.Dilations) != len(c.Kernels) {
 		return fmt.Errorf("%d kernels, %d dilations: want one for each convolution", len(c.Kernels), len(c.Dilations))
@@ -230,26 +223,9 @@ func (n *Net) input(a *tensor.Arena, b Batch) tensor.Tensor {
 				to[c] = (v - n.Mean.Data[c]) / n.Deviation.Data[c]
 			}
 		}
-		if n.Config.Centre {
-			centre(x.Data[i*t*n.Config.Width:(i*t+l)*n.Config.Width], n.Config.Width)
-		}
 	}
 	clearPadding(x, b.Lengths)
 	return x
-}
-
-// centre takes the mean over rows off each of width columns of x.
-func centre(x []float32, width int) {
-	for c := range width {
-		sum := 0.0
-		for i := c; i < len(x); i += width {
-			sum += float64(x[i])
-		}
-		mean := float32(sum / float64(len(x)/width))
-		for i := c; i < len(x); i += width {
-			x[i] -= mean
-		}
-	}
 }
 
 // clearPadding sets the frames of x [B, T, C] beyond the length of each sequence to zero.

@@ -26,7 +26,7 @@ func (e *Example) frames(width int) int { return (len(e.Vectors) + len(e.Codes))
 type Training struct {
 	Steps             int     `json:"steps"`
 	Batch             int     `json:"batch"` // sequences of a step
-	Shortest, Longest int     `json:"-"`     // frames of a crop, the same for all of a batch
+	Shortest, Longest int     `json:"-"`     // frames of a crop, drawn for a batch; of a shorter example all is taken
 	Rate              float64 `json:"rate"`  // of learning
 	Decay             float64 `json:"decay"` // of weights
 	Seed              uint64  `json:"seed"`
@@ -134,30 +134,36 @@ func (n *Net) draw(a *tensor.Arena, examples []Example, classes [][]int, t Train
 	copy(key[16:], "classify")
 	random := rand.New(rand.NewChaCha8(key))
 
-	w, frames := n.Config.Width, t.Shortest+random.IntN(t.Longest-t.Shortest+1)
-	b, targets := Batch{Lengths: make([]int, t.Batch)}, a.Int32s(t.Batch)
+	w, most := n.Config.Width, t.Shortest+random.IntN(t.Longest-t.Shortest+1)
+	type crop struct {
+		e     *Example
+		start int
+		seeds [2]uint64
+	}
+	crops, b, targets, frames := make([]crop, t.Batch), Batch{Lengths: make([]int, t.Batch)}, a.Int32s(t.Batch), 0
+	for i := range crops {
+		of := classes[random.IntN(len(classes))]
+		e := &examples[of[random.IntN(len(of))]]
+		length := min(most, e.frames(w))
+		crops[i] = crop{e, random.IntN(e.frames(w) - length + 1), [2]uint64{random.Uint64(), random.Uint64()}}
+		b.Lengths[i], targets[i], frames = length, e.Class, max(frames, length)
+	}
 	if n.Embedding == nil {
 		b.Vectors = a.Zeros(t.Batch, frames, w)
 	} else {
 		b.Codes = a.Int32s(t.Batch * frames * w)
 		clear(b.Codes)
 	}
-	seeds := make([][2]uint64, t.Batch)
-	for i := range t.Batch {
-		of := classes[random.IntN(len(classes))]
-		e := &examples[of[random.IntN(len(of))]]
-		length := min(frames, e.frames(w))
-		start := random.IntN(e.frames(w) - length + 1)
+	for i, c := range crops {
 		if n.Embedding == nil {
-			copy(b.Vectors.Data[i*frames*w:], e.Vectors[start*w:(start+length)*w])
+			copy(b.Vectors.Data[i*frames*w:][:b.Lengths[i]*w], c.e.Vectors[c.start*w:])
 		} else {
-			copy(b.Codes[i*frames*w:], e.Codes[start*w:(start+length)*w])
+			copy(b.Codes[i*frames*w:][:b.Lengths[i]*w], c.e.Codes[c.start*w:])
 		}
-		b.Lengths[i], targets[i], seeds[i] = length, e.Class, [2]uint64{random.Uint64(), random.Uint64()}
 	}
 	if t.Augment != nil && n.Embedding == nil {
 		parallel.For(t.Batch, func(i int) {
-			t.Augment(b.Vectors.Data[i*frames*w:][:b.Lengths[i]*w], rand.New(rand.NewPCG(seeds[i][0], seeds[i][1])))
+			t.Augment(b.Vectors.Data[i*frames*w:][:b.Lengths[i]*w], rand.New(rand.NewPCG(crops[i].seeds[0], crops[i].seeds[1])))
 		})
 	}
 	return b, targets
