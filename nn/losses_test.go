@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/vqaudio/vqaudio/internal/kernel/reference"
@@ -192,6 +193,88 @@ func TestLogisticMixtureProbabilitiesSumToOne(t *testing.T) {
 		likelihood(one, []float32{0, float32(float64(p[4]) + math.Tanh(float64(p[3]))*xRed), p[5]}, green)
 	if math.Abs(sum-want) > 1e-6*want {
 		t.Errorf("sum over blue is %v, the probability of red and green %v", sum, want)
+	}
+}
+
+// stratified draws with n uniforms in the middle of n equal parts of [0, 1), and returns how often each level came.
+func stratified(l LogisticMixture, params []float32, temperature float64, n int) []int {
+	counts := make([]int, l.Levels)
+	for i := range n {
+		counts[l.Draw(params, temperature, (float64(i)+0.5)/float64(n))]++
+	}
+	return counts
+}
+
+// Over all uniforms, levels are drawn as often as the loss takes them to be likely: the uniforms that give a level are an interval
+// for each mixture, and so many equal parts hold their share of it up to one.
+func TestLogisticMixtureDrawsWhatItPredicts(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 2))
+	const n = 20000
+	for _, l := range []LogisticMixture{{1, 2, 1}, {1, 17, 4}, {1, 256, 1}, {1, 256, 10}, {1, 4096, 3}} {
+		for _, temperature := range []float64{1, 0.6, 1.7} {
+			params := random(r, 0.5, l.Width()).Data
+			changed := slices.Clone(params)
+			for i := range l.Mixtures {
+				logScale := l.minLogScale() + 1 + 6*r.Float64()
+				params[2*l.Mixtures+i], changed[2*l.Mixtures+i] = float32(logScale), float32(logScale+math.Log(temperature))
+				changed[i] = params[i] / float32(temperature)
+			}
+			if temperature == 1 {
+				params[2*l.Mixtures], changed[2*l.Mixtures] = -20, -20 // below what log scales are limited to
+			}
+			for level, count := range stratified(l, params, temperature, n) {
+				if want := n * likelihood(l, changed, int32(level)); math.Abs(float64(count)-want) > float64(l.Mixtures)+0.01 {
+					t.Fatalf("%+v at temperature %v: level %d drawn %d times, want %.2f", l, temperature, level, count, want)
+				}
+			}
+		}
+	}
+}
+
+func TestLogisticMixtureDraw(t *testing.T) {
+	sound := LogisticMixture{1, 65536, 2}
+	level := func(x float64) int32 { return int32(math.Round((x + 1) / 2 * 65535)) }
+	ln := func(x float64) float32 { return float32(math.Log(x)) }
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	params := []float32{ln(0.25), ln(0.75), -0.5, 0.25, ln(0.01), ln(0.02)}
+	for _, c := range []struct {
+		params               []float32
+		temperature, uniform float64
+		want                 int32
+	}{
+		{params, 0, 0, level(0.25)}, {params, 0, 0.999, level(0.25)}, // the mean of the heavier
+		{params, 1e-320, 0.999, level(0.25)},
+		{params, 1, 0.125, level(-0.5)}, {params, 1, 0.625, level(0.25)}, // half of each
+		{params, 1, 0.0625, level(-0.5 - 0.01*math.Log(3))}, {params, 1, 0.1875, level(-0.5 + 0.01*math.Log(3))},
+		{params, 1, 0.4375, level(0.25 - 0.02*math.Log(3))},
+		{params, 0.5, 0.05, level(-0.5)}, {params, 0.5, 0.55, level(0.25)}, // weights of 1 to 9
+		{params, 0.5, 0.325, level(0.25 - 0.01*math.Log(3))},
+		{params, 1, 0, 0}, {[]float32{0, 0, 0, 0, 0, 0}, 1, math.Nextafter(1, 0), 65535}, // far out
+		{[]float32{3, 3, -0.5, 0.25, 0, 0}, 0, 0.9, level(-0.5)}, // the first of several
+		{[]float32{0, 0, -7, 9, -3, -3}, 1, 0.3, 0}, {[]float32{0, 0, -7, 9, -3, -3}, 1, 0.7, 65535},
+		{[]float32{0, -inf, 0, 0, -inf, 0}, 1, 0.5, level(0)},
+	} {
+		if got := sound.Draw(c.params, c.temperature, c.uniform); max(got-c.want, c.want-got) > 1 || c.want%65535 == 0 && got != c.want {
+			t.Errorf("Draw(%v, %v, %v) is %d, want %d", c.params, c.temperature, c.uniform, got, c.want)
+		}
+	}
+	for _, v := range []float32{nan, inf, -inf} {
+		for i := range params {
+			for _, temperature := range []float64{0, 1e-320, 1, math.Inf(1)} {
+				broken := slices.Clone(params)
+				broken[i] = v
+				if got := sound.Draw(broken, temperature, 0.5); got < 0 || got > 65535 {
+					t.Errorf("Draw(%v, %v, 0.5) is %d", broken, temperature, got)
+				}
+			}
+		}
+	}
+	wantPanic(t, func() { LogisticMixture{3, 256, 1}.Draw(make([]float32, 10), 1, 0.5) }, "3 channels", "want one")
+	wantPanic(t, func() { sound.Draw(params[1:], 1, 0.5) }, "5 parameters", "want one, 6")
+	wantPanic(t, func() { sound.Draw(params, -1, 0.5) }, "temperature -1")
+	wantPanic(t, func() { sound.Draw(params, math.NaN(), 0.5) }, "temperature NaN")
+	if allocations := testing.AllocsPerRun(100, func() { sound.Draw(params, 0.8, 0.3) }); allocations != 0 {
+		t.Errorf("%v allocations for a draw", allocations)
 	}
 }
 

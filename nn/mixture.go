@@ -77,6 +77,65 @@ func (l LogisticMixture) Loss(a *tensor.Arena, params tensor.Tensor, targets []i
 	return loss, dparams
 }
 
+// Draw returns the level of one channel that params [Width()] give for uniform, from [0, 1), so that over all uniforms each
+// level is drawn as often as [LogisticMixture.Loss] takes it to be likely. It takes O(Mixtures), whatever the number of levels:
+// the mixture i is the one at which the cumulative weights first exceed uniform, and what is left of uniform, from 0 to 1
+// within the part of that mixture, goes through the inverse of its cumulative distribution,
+//
+//	x = m_i + s_i ln(left / (1 - left)),
+//
+// to the nearest level. (Levels do not rise with uniform, except within a mixture.)
+//
+// A temperature T draws with weights in proportion to w_i^(1/T), and scales s_i T: as the parameters say for 1, less varied
+// below, and for 0 always the mean of the heaviest mixture, of the first of several. If a parameter is NaN the result is some
+// level.
+func (l LogisticMixture) Draw(params []float32, temperature, uniform float64) int32 {
+	m := l.Mixtures
+	if l.Channels != 1 || len(params) != l.Width() || !(temperature >= 0) {
+		panic(fmt.Sprintf("nn.LogisticMixture: a draw from %d channels, %d parameters, want one, %d; temperature %v",
+			l.Channels, len(params), l.Width(), temperature))
+	}
+	heaviest := 0
+	for i, v := range params[:m] {
+		if v > params[heaviest] {
+			heaviest = i
+		}
+	}
+	if temperature == 0 {
+		return l.nearest(float64(params[m+heaviest]))
+	}
+	sharpness := min(1/temperature, math.MaxFloat64)
+	odds := func(i int) float64 { return math.Exp(float64(params[i]-params[heaviest]) * sharpness) }
+	sum := 0.0
+	for i := range m {
+		sum += odds(i)
+	}
+	threshold := uniform * sum
+	sum = 0
+	for i := range m {
+		p := odds(i)
+		if sum += p; sum > threshold {
+			scale := math.Exp(max(float64(params[2*m+i]), l.minLogScale()))
+			left := 1 - (sum-threshold)/p
+			return l.nearest(float64(params[m+i]) + scale*temperature*math.Log(left/(1-left)))
+		}
+	}
+	return l.nearest(float64(params[m+heaviest])) // NaN
+}
+
+// nearest returns the level nearest to x, of NaN the first.
+func (l LogisticMixture) nearest(x float64) int32 {
+	last := float64(l.Levels - 1)
+	switch level := (x+1)/2*last + 0.5; {
+	case !(level >= 0):
+		return 0
+	case level >= last:
+		return int32(last)
+	default:
+		return int32(level)
+	}
+}
+
 // mixtureRows is the number of rows in an item.
 const mixtureRows = 64
 
