@@ -18,9 +18,10 @@ func evaluateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "evaluate",
 		Usage: "measure a model",
-		Description: "   vqaudio evaluate nll model.safetensors --corpus vctk.cache   how well does it predict, and does it use its codes?\n" +
-			"   vqaudio evaluate nll --help                                  more about that",
-		Subcommands: []*cli.Command{evaluateNLLCommand()},
+		Description: "   vqaudio evaluate nll model.safetensors --corpus vctk.cache          how well does it predict, and does it use its codes?\n" +
+			"   vqaudio evaluate conversion model.safetensors --corpus vctk.cache   does it speak in other voices?\n" +
+			"   vqaudio evaluate nll --help                                         more about that",
+		Subcommands: []*cli.Command{evaluateNLLCommand(), evaluateConversionCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("%q is no measure", c.Args().First()), "vqaudio evaluate --help lists them"}
@@ -67,7 +68,7 @@ type nllReport struct {
 
 func runEvaluateNLL(c *cli.Context) error {
 	const example = "vqaudio evaluate nll model.safetensors --corpus CACHE --split test"
-	o := evaluate.Options{Split: c.String("split"), Crop: c.Int("crop"), Batch: c.Int("batch"), Crops: c.Int("crops")}
+	o := evaluate.Options{Crop: c.Int("crop"), Batch: c.Int("batch"), Crops: c.Int("crops")}
 	switch {
 	case c.NArg() != 1 || c.String("corpus") == "":
 		return &usageError{errors.New("want one model, and --corpus"), example}
@@ -76,12 +77,9 @@ func runEvaluateNLL(c *cli.Context) error {
 	case o.Crops < 0 || c.IsSet("crops") && o.Crops < o.Batch:
 		return &usageError{fmt.Errorf("--crops %d: want a batch of %d or more", o.Crops, o.Batch), example}
 	}
-	switch o.Split {
-	case "all":
-		o.Split = ""
-	case corpora.Train, corpora.Valid, corpora.Test:
-	default:
-		return &usageError{fmt.Errorf("--split %q: want train, valid, test or all", o.Split), example}
+	var err error
+	if o.Split, err = splitOf(c, example); err != nil {
+		return err
 	}
 	restore, err := useThreads(c)
 	if err != nil {

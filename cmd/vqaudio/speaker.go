@@ -16,7 +16,7 @@ func speakerCommand() *cli.Command {
 		Usage: "look at the voices of a model, and change them",
 		Description: "   vqaudio speaker list model.safetensors   who is there\n" +
 			"   vqaudio speaker list --help              more about that",
-		Subcommands: []*cli.Command{speakerListCommand()},
+		Subcommands: []*cli.Command{speakerListCommand(), speakerProbeCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("%q is not a command of vqaudio speaker", c.Args().First()), "vqaudio speaker --help lists them"}

@@ -1,0 +1,151 @@
+package evaluate
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/vqaudio/vqaudio/audio/spectrum"
+	"github.com/vqaudio/vqaudio/classify"
+	"github.com/vqaudio/vqaudio/corpora"
+	"github.com/vqaudio/vqaudio/internal/parallel"
+)
+
+// mels is the number of bands of the log-mel spectrograms that classifiers hear. A frame is 10 ms.
+const mels = 80
+
+// hearing computes the spectrograms of one goroutine.
+type hearing struct{ analyser *spectrum.Analyser }
+
+func newHearing(rate int) (*hearing, error) {
+	a, err := spectrum.New(spectrum.LogMel(rate, mels))
+	return &hearing{a}, err
+}
+
+// logMel returns the log-mel spectrogram [frames, mels] of samples, in ln of power.
+func (h *hearing) logMel(samples []float32) []float32 { return h.analyser.LogMel(nil, widen(samples)) }
+
+func widen(samples []float32) []float64 {
+	x := make([]float64, len(samples))
+	for i, v := range samples {
+		x[i] = float64(v)
+	}
+	return x
+}
+
+// disturb changes a log-mel spectrogram as another recording of the same words in the same voice would: another level, by 6 dB
+// either way; another microphone, a smooth curve over the bands of a few dB; and, half of the time, noise 15 to 55 dB
+// below the mean power, white or falling towards high bands.
+func disturb(x []float32, random *rand.Rand) {
+	const decibel = math.Ln10 / 10 // in ln of power
+	var curve, noise [mels]float64
+	gain := 6 * decibel * (2*random.Float64() - 1)
+	for k := 1; k <= 3; k++ {
+		a := 3 * decibel * (2*random.Float64() - 1)
+		for m := range curve {
+			curve[m] += a * math.Cos(math.Pi*float64(k)*(float64(m)+0.5)/mels)
+		}
+	}
+	power := 0.0
+	for _, v := range x {
+		power += math.Exp(float64(v))
+	}
+	level := math.Log(power/float64(len(x))) - decibel*(15+40*random.Float64())
+	tilt := 20 * decibel * random.Float64()
+	noisy := random.Uint64()&1 == 0
+	for m := range noise {
+		noise[m] = math.Exp(level + tilt*(0.5-float64(m)/mels))
+	}
+	for i := range x {
+		m, v := i%mels, float64(x[i])
+		if noisy {
+			v = math.Log(math.Exp(v) + noise[m])
+		}
+		x[i] = float32(v + gain + curve[m])
+	}
+}
+
+// mostNumbers is how many numbers the examples of a classifier hold in all: 256 MiB. Of larger corpora a part is taken.
+const mostNumbers = 1 << 26
+
+// stretch is the beginning of an utterance.
+type stretch struct {
+	utterance int
+	samples   int64
+	class     int32
+}
+
+// drawStretches returns utterances of a split with a class, in random order, as many as have the given number of samples in all,
+// the last one cut off. Class says which class an utterance has, false for none.
+func drawStretches(cache *corpora.Cache, split string, class func(*corpora.CachedUtterance) (int32, bool), samples int64, seed uint64) []stretch {
+	var all []stretch
+	for i := range cache.Utterances() {
+		u := &cache.Utterances()[i]
+		if split != "" && u.Split != split {
+			continue
+		}
+		if c, ok := class(u); ok {
+			all = append(all, stretch{i, u.Samples, c})
+		}
+	}
+	rand.New(rand.NewPCG(seed, 1)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for i := range all {
+		all[i].samples = min(all[i].samples, samples)
+		if samples -= all[i].samples; samples <= 0 {
+			return all[:i+1]
+		}
+	}
+	return all
+}
+
+// each calls f for each of n items on all cores, unless ctx is cancelled, and returns the first error in the order of the items.
+func each(ctx context.Context, n int, f func(i int) error) error {
+	failed := make([]error, n)
+	parallel.For(n, func(i int) {
+		if failed[i] = ctx.Err(); failed[i] == nil {
+			failed[i] = f(i)
+		}
+	})
+	for _, err := range failed {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spectrograms returns the log-mel spectrograms of stretches.
+func spectrograms(ctx context.Context, cache *corpora.Cache, of []stretch) ([]classify.Example, error) {
+	examples := make([]classify.Example, len(of))
+	err := each(ctx, len(of), func(i int) error {
+		h, err := newHearing(cache.Rate())
+		if err != nil {
+			return err
+		}
+		samples := make([]float32, of[i].samples)
+		cache.Read(samples, of[i].utterance, 0)
+		examples[i] = classify.Example{Vectors: h.logMel(samples), Class: of[i].class}
+		return nil
+	})
+	return examples, err
+}
+
+// counter counts what several goroutines have done, for a [Progress].
+type counter struct {
+	what, unit  string
+	mu          sync.Mutex
+	done, total int
+	progress    Progress
+}
+
+func newCounter(total int, what, unit string, progress Progress) *counter {
+	return &counter{what: what, unit: unit, total: total, progress: progress}
+}
+
+func (c *counter) add() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.done++
+	c.progress.tell(c.what, c.unit, c.done, c.total)
+}

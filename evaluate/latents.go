@@ -1,0 +1,49 @@
+package evaluate
+
+import (
+	"context"
+	"math/rand/v2"
+
+	"github.com/vqaudio/vqaudio/frontend"
+	"github.com/vqaudio/vqaudio/vqvae"
+)
+
+// coder turns sound into what a model makes of it, and back. It may be used by several goroutines at once.
+type coder struct {
+	model *vqvae.Model
+	front *frontend.Frontend
+}
+
+func newCoder(m *vqvae.Model) (*coder, error) {
+	front, err := frontend.New(m.Config)
+	return &coder{m, front}, err
+}
+
+// hop is the number of samples of a frame.
+func (c *coder) hop() int { return c.model.Config.Hop() }
+
+// entries is the number of different codes.
+func (c *coder) entries() int { return c.model.Config.Quantiser.Entries }
+
+// codes returns the codes of sound, one for each hop that has begun.
+func (c *coder) codes(samples []float32) []int32 {
+	const block = 1 << 15
+	encoder, codes := frontend.NewEncoder(c.front, c.model), []int32(nil)
+	for len(samples) > 0 {
+		n := min(block, len(samples))
+		codes = append(codes, encoder.Write(widen(samples[:n])).Codes...)
+		samples = samples[n:]
+	}
+	return append(codes, encoder.Close().Codes...)
+}
+
+// speak returns the sound that the model makes of codes in a voice, len(codes)*hop samples.
+func (c *coder) speak(ctx context.Context, codes []int32, speaker int32, temperature float64, src rand.Source) ([]float32, error) {
+	levels, err := Reconstruct(ctx, c.model, codes, speaker, temperature, src)
+	if err != nil {
+		return nil, err
+	}
+	samples := make([]float32, len(levels))
+	c.front.Samples(samples, levels)
+	return samples, nil
+}
