@@ -22,7 +22,7 @@ var rows = [][]string{
 	{"internal/kernel/peak", "internal/parallel"},
 	{"internal/sums", "tensor", "audio", "corpora/images"},
 	{"nn", "audio/spectrum"},
-	{"dilated", "speaker", "corpora", "internal/picture", "internal/safetensors", "units"},
+	{"dilated", "speaker", "corpora", "alignment", "internal/picture", "internal/safetensors", "units"},
 	{"wavenet", "classify"},
 	{"vqvae"},
 	{"checkpoint", "evaluate"},
