@@ -1,10 +1,15 @@
 package wavenet
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/vqaudio/vqaudio/nn"
+)
 
 // Config is the shape of a [Net].
 type Config struct {
-	Classes  int `json:"classes"`  // of a step: mu-law levels, or codes
+	Classes  int `json:"classes"`  // of a step: levels of sound, or codes
+	Mixture  int `json:"mixture"`  // logistics that the distribution of a step is a mixture of; 0 for a softmax over Classes
 	Residual int `json:"residual"` // channels R of the residual stream
 	Skip     int `json:"skip"`     // channels S of the sum of skips
 	Layers   int `json:"layers"`   // of a cycle, with dilations 1, 2, 4, ... 2^(Layers-1)
@@ -52,9 +57,24 @@ func (c Config) Hold() int {
 	return hold
 }
 
+// Outputs is the number of numbers that describe the distribution of a step: the logits of a softmax, or the parameters of a
+// mixture as [nn.LogisticMixture] has them.
+func (c Config) Outputs() int {
+	if c.Mixture > 0 {
+		return c.mixture().Width()
+	}
+	return c.Classes
+}
+
+// mixture is the distribution of a step where Mixture is not 0.
+func (c Config) mixture() nn.LogisticMixture {
+	return nn.LogisticMixture{Channels: 1, Levels: c.Classes, Mixtures: c.Mixture}
+}
+
 // The limits of a configuration, far beyond what can be trained: a file that asks for more is damaged.
 const (
 	maxChannels = 1 << 14
+	maxMixture  = 1 << 10
 	maxLayers   = 24
 	maxCycles   = 64
 	maxHop      = 1 << 16
@@ -68,6 +88,7 @@ func (c Config) Check() error {
 		value, min, max int
 	}{
 		{"classes", c.Classes, 2, 1 << 16},
+		{"mixture", c.Mixture, 0, maxMixture},
 		{"residual", c.Residual, 1, maxChannels},
 		{"skip", c.Skip, 1, maxChannels},
 		{"layers", c.Layers, 1, maxLayers},
@@ -102,12 +123,15 @@ func (c Config) Check() error {
 // Elements is the number of elements of all parameters. The configuration has passed Check.
 func (c Config) Elements() int64 {
 	layers, r, s := int64(c.Layers)*int64(c.Cycles), int64(c.Residual), int64(c.Skip)
-	classes, local, gates := int64(c.Classes), int64(c.Local), layers*2*r
-	n := classes * r
+	outputs, local, gates := int64(c.Outputs()), int64(c.Local), layers*2*r
+	n := int64(c.Classes) * r // the embedding
+	if c.Mixture > 0 {
+		n = 2 * r // the map of the value
+	}
 	for _, u := range c.Upsample {
 		n += 2*int64(u)*local*local + local
 	}
 	n += gates * (local + int64(c.Global) + 1)          // projections of the conditions, one bias
 	n += layers*4*r*r + (layers-1)*r*r + layers*r*s + s // the stack
-	return n + s*s + s + s*classes + classes
+	return n + s*s + s + s*outputs + outputs
 }

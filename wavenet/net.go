@@ -1,6 +1,6 @@
 // Package wavenet holds WaveNet (van den Oord et al., arXiv 1609.03499): a stack of dilated causal convolutions that
 // predicts each step of a sequence from those before it, under a local condition (the codes of a VQ-VAE) and a global one
-// (the speaker). It is the decoder of the VQ-VAE over mu-law levels, and the prior over its codes.
+// (the speaker). It is the decoder of the VQ-VAE over levels of sound, and the prior over its codes.
 package wavenet
 
 import (
@@ -14,25 +14,30 @@ import (
 	"github.com/vqaudio/vqaudio/tensor"
 )
 
-// Net is a WaveNet with 256-way, or in general Classes-way, softmax:
+// Net is a WaveNet with 256-way, or in general Classes-way, softmax, or with a mixture of logistics:
 //
 //	x      = Embed(the step before)                                           [B, T, R]
 //	c      = Condition(upsampled local condition) + Global(global condition)  [B, T/Hold, L*2R]
 //	skips  = Stack(x, c)                                                      [B, T, S]
-//	logits = Out2(ReLU(Out1(ReLU(skips))))                                    [B, T, Classes]
+//	logits = Out2(ReLU(Out1(ReLU(skips))))                                    [B, T, Outputs]
+//
+// With a mixture (as in Parallel WaveNet, arXiv 1711.10433, section 2.1) the classes are levels of sound in order, from -1 to 1
+// in equal steps: x = Input(2 step/(Classes-1) - 1), a linear map of the value of the step before, and what is called logits are
+// the parameters of an [nn.LogisticMixture].
 //
 // Columns [l*2R, (l+1)*2R) of c are the condition of layer l of L; it is projected once for each frame, not for each step.
 type Net struct {
 	Config Config
 
-	Embed     *nn.Embedding   // [Classes, R]
+	Embed     *nn.Embedding   // [Classes, R]; nil with a mixture
+	Input     *dilated.Conv   // 1x1, 1 to R; nil without a mixture
 	Upsample  []*dilated.Conv // transposed, kernel 2u, stride u for each factor u, Local to Local channels
 	Condition *dilated.Conv   // 1x1, Local to L*2R, with the bias of all gates; nil without a local condition
 	Global    *dilated.Conv   // 1x1, Global to L*2R, without bias unless there is no local condition; nil without a global one
 	Bias      *nn.Parameter   // [L*2R], of all gates; nil if there is a condition
 	Stack     *dilated.GatedStack
 	Out1      *dilated.Conv // 1x1, S to S
-	Out2      *dilated.Conv // 1x1, S to Classes
+	Out2      *dilated.Conv // 1x1, S to Outputs
 }
 
 // Input is a batch of B sequences of T steps, and what they are conditioned on.
@@ -53,7 +58,11 @@ func New(c Config, precision dilated.Precision, src rand.Source) *Net {
 	conv := func(in, out int, noBias bool) *dilated.Conv {
 		return dilated.NewConv(dilated.Config{In: in, Out: out, NoBias: noBias, Precision: precision}, src)
 	}
-	n.Embed = nn.NewEmbedding(c.Classes, c.Residual, src)
+	if c.Mixture > 0 {
+		n.Input = conv(1, c.Residual, false)
+	} else {
+		n.Embed = nn.NewEmbedding(c.Classes, c.Residual, src)
+	}
 	for _, u := range c.Upsample {
 		n.Upsample = append(n.Upsample, dilated.NewConv(dilated.Config{In: c.Local, Out: c.Local, Transposed: true, Precision: precision,
 			Width: dilated.Axis{Kernel: 2 * u, Stride: u, Padding: dilated.Same}}, src))
@@ -68,14 +77,22 @@ func New(c Config, precision dilated.Precision, src rand.Source) *Net {
 		n.Bias = nn.NewParameter("bias", gates)
 	}
 	n.Stack = dilated.NewGatedStack(dilated.StackConfig{Channels: c.Residual, Skip: c.Skip, Dilations: c.Dilations(), Precision: precision}, src)
-	n.Out1, n.Out2 = conv(c.Skip, c.Skip, false), conv(c.Skip, c.Classes, false)
-	kernel.Scale(n.Out2.Weight.Value.Data, 0.1) // all classes about equally likely at first
+	n.Out1, n.Out2 = conv(c.Skip, c.Skip, false), conv(c.Skip, c.Outputs(), false)
+	kernel.Scale(n.Out2.Weight.Value.Data, 0.1) // about the same distribution at first, whatever came before: of all classes
+	if c.Mixture > 0 {
+		for i := range c.Mixture {
+			n.Out2.Bias.Value.Data[2*c.Mixture+i] = -3.5
+		}
+	}
 	return n
 }
 
 // With returns a net with the same parameters that computes in the precision given.
 func (n *Net) With(precision dilated.Precision) *Net {
 	same := *n
+	if n.Input != nil {
+		same.Input = n.Input.With(precision)
+	}
 	same.Upsample = nil
 	for _, c := range n.Upsample {
 		same.Upsample = append(same.Upsample, c.With(precision))
@@ -90,10 +107,15 @@ func (n *Net) With(precision dilated.Precision) *Net {
 	return &same
 }
 
-// Parameters returns "embed.weight", "upsample.0.weight", ..., "condition.weight", "condition.bias", "global.weight",
+// Parameters returns "embed.weight", or "input.weight" and "input.bias", "upsample.0.weight", ..., "condition.weight", "condition.bias", "global.weight",
 // "stack.dilated.0", ..., "stack.residual.0", ..., "stack.skip", "stack.bias", "out1.weight", ..., "out2.bias".
 func (n *Net) Parameters() nn.Parameters {
-	ps := n.Embed.Parameters().Named("embed")
+	var ps nn.Parameters
+	if n.Input != nil {
+		ps = n.Input.Parameters().Named("input")
+	} else {
+		ps = n.Embed.Parameters().Named("embed")
+	}
 	for i, c := range n.Upsample {
 		ps = append(ps, c.Parameters().Named("upsample."+strconv.Itoa(i))...)
 	}
@@ -163,7 +185,8 @@ func (n *Net) project(a *tensor.Arena, local, global tensor.Tensor, batch int) (
 
 // saved is what forward leaves for the gradient, of one sequence.
 type saved struct {
-	previous []int32 // the step before each
+	previous []int32       // the step before each
+	values   tensor.Tensor // and its value, with a mixture
 	stack    dilated.StackSaved
 	active1  tensor.Tensor // ReLU(skips)
 	active2  tensor.Tensor // ReLU(Out1(active1))
@@ -178,14 +201,28 @@ func (n *Net) check(in Input) int {
 	return len(in.Steps) / in.Batch
 }
 
-// forward returns the logits [1, T, Classes] of a sequence under its condition [1, F, L*2R].
+// value is that of a step, from -1 to 1, for Input.
+func (c Config) value(step int32) float32 {
+	return float32(float64(2*step)/float64(c.Classes-1) - 1)
+}
+
+// forward returns the logits [1, T, Outputs] of a sequence under its condition [1, F, L*2R].
 func (n *Net) forward(a *tensor.Arena, steps []int32, condition tensor.Tensor) (logits tensor.Tensor, s saved) {
 	s.previous = a.Int32s(len(steps))
 	if len(steps) > 0 {
 		s.previous[0] = n.First()
 		copy(s.previous[1:], steps)
 	}
-	x := n.Embed.Forward(a, s.previous).Reshape(1, len(steps), n.Config.Residual)
+	var x tensor.Tensor
+	if n.Input != nil {
+		s.values = a.Tensor(1, len(steps), 1)
+		for i, step := range s.previous {
+			s.values.Data[i] = n.Config.value(step)
+		}
+		x = n.Input.Forward(a, s.values)
+	} else {
+		x = n.Embed.Forward(a, s.previous).Reshape(1, len(steps), n.Config.Residual)
+	}
 	skips, stack := n.Stack.Forward(a, x, condition)
 	s.stack = stack
 	s.active1 = nn.ReLU(a, skips)
@@ -199,10 +236,18 @@ func sequence(t tensor.Tensor, b int) tensor.Tensor {
 	return tensor.From(t.Data[b*rows*channels:(b+1)*rows*channels], 1, rows, channels)
 }
 
-// Logits returns [B, T, Classes]: row t is the prediction of step t from the steps before it.
+// loss is the mean negative log-likelihood in nats of steps under the distributions logits, and its gradient.
+func (n *Net) loss(a *tensor.Arena, logits tensor.Tensor, steps []int32) (loss float64, dlogits tensor.Tensor) {
+	if n.Config.Mixture > 0 {
+		return n.Config.mixture().Loss(a, logits, steps)
+	}
+	return nn.CrossEntropy(a, logits, steps)
+}
+
+// Logits returns [B, T, Outputs]: row t is the prediction of step t from the steps before it.
 func (n *Net) Logits(a *tensor.Arena, in Input) tensor.Tensor {
 	steps := n.check(in)
-	all := a.Tensor(in.Batch, steps, n.Config.Classes)
+	all := a.Tensor(in.Batch, steps, n.Config.Outputs())
 	scratch := a.Mark()
 	condition, _ := n.project(a, in.Local, in.Global, in.Batch)
 	for b := range in.Batch {
@@ -223,7 +268,7 @@ func (n *Net) Loss(a *tensor.Arena, in Input) (loss float64) {
 	for b := range in.Batch {
 		each := a.Mark()
 		logits, _ := n.forward(a, in.Steps[b*steps:(b+1)*steps], sequence(condition, b))
-		mean, _ := nn.CrossEntropy(a, logits, in.Steps[b*steps:(b+1)*steps])
+		mean, _ := n.loss(a, logits, in.Steps[b*steps:(b+1)*steps])
 		loss += mean / float64(in.Batch)
 		a.Release(each)
 	}
@@ -244,7 +289,7 @@ func (n *Net) LossGradient(a *tensor.Arena, in Input) (loss float64, dlocal, dgl
 		scratch := a.Mark()
 		targets := in.Steps[b*steps : (b+1)*steps]
 		logits, s := n.forward(a, targets, sequence(condition, b))
-		mean, dlogits := nn.CrossEntropy(a, logits, targets)
+		mean, dlogits := n.loss(a, logits, targets)
 		loss += mean / float64(in.Batch)
 		kernel.Scale(dlogits.Data, 1/float32(in.Batch))
 
@@ -252,7 +297,11 @@ func (n *Net) LossGradient(a *tensor.Arena, in Input) (loss float64, dlocal, dgl
 		d := n.Out2.Backward(a, s.active2, dlogits)
 		d = n.Out1.Backward(a, s.active1, nn.ReLUBackward(a, s.active2, d))
 		dx, dc := n.Stack.Backward(a, s.stack, nn.ReLUBackward(a, s.active1, d))
-		n.Embed.Backward(s.previous, dx)
+		if n.Input != nil {
+			n.Input.BackwardParameters(a, s.values, dx)
+		} else {
+			n.Embed.Backward(s.previous, dx)
+		}
 		copy(sequence(dcondition, b).Data, dc.Data)
 		a.Release(scratch)
 	}
@@ -266,7 +315,7 @@ func (n *Net) LossGradient(a *tensor.Arena, in Input) (loss float64, dlocal, dgl
 		}
 		if n.Global != nil {
 			dglobal = n.Global.Backward(a, in.Global.Reshape(in.Batch, 1, n.Config.Global), sums).Reshape(in.Batch, n.Config.Global)
-		} else {
+		} else if n.Bias.Grad.Data != nil {
 			for b := range in.Batch {
 				kernel.Add(n.Bias.Grad.Data, sums.Row(b))
 			}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vqaudio/vqaudio/dilated"
+	"github.com/vqaudio/vqaudio/internal/kernel"
 	"github.com/vqaudio/vqaudio/internal/kernel/reference"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/nn"
@@ -23,20 +24,28 @@ var netConfigs = []Config{
 	{Classes: 8, Residual: 4, Skip: 4, Layers: 3, Cycles: 1, Local: 3, Hop: 300},
 	{Classes: 8, Residual: 4, Skip: 4, Layers: 2, Cycles: 2, Global: 3},
 	{Classes: 8, Residual: 3, Skip: 5, Layers: 5, Cycles: 1},
+	{Classes: 32, Mixture: 3, Residual: 5, Skip: 7, Layers: 3, Cycles: 2, Local: 6, Hop: 8, Global: 3},
+	{Classes: 1 << 16, Mixture: 10, Residual: 16, Skip: 17, Layers: 4, Cycles: 1, Local: 16, Hop: 12, Upsample: []int{2}},
 }
 
 // testNet is a net with biases too, whose predictions are neither even nor certain.
 func testNet(c Config, src rand.Source) *Net {
 	n, r := New(c, dilated.Float32, src), rand.New(src)
 	for _, p := range n.Parameters() {
+		size := float32(0.2)
+		if c.Mixture > 0 && p.Name == "out2.weight" {
+			size = 0.02 // the means are from -1 to 1
+		}
 		for i := range p.Value.Data {
-			p.Value.Data[i] += 0.2 * float32(r.NormFloat64())
+			p.Value.Data[i] += size * float32(r.NormFloat64())
 		}
 	}
 	return n
 }
 
-// fixReLUs sets biases so large that every other one of the ReLUs of n is on, or all are, whatever the input.
+// fixReLUs sets biases so large that every other one of the ReLUs of n is on, or all are, whatever the input. The last of them
+// are then large; for a mixture, the weights behind them are made so small that it stays one of means within the levels and of
+// moderate scales.
 func fixReLUs(n *Net, all bool) {
 	for _, b := range []struct {
 		bias *nn.Parameter
@@ -46,6 +55,12 @@ func fixReLUs(n *Net, all bool) {
 			if b.bias.Value.Data[i] = b.size; i%2 == 1 && !all {
 				b.bias.Value.Data[i] = -b.size
 			}
+		}
+	}
+	if c := n.Config; c.Mixture > 0 {
+		kernel.Scale(n.Out2.Weight.Value.Data, 0.03)
+		for i := range c.Mixture {
+			n.Out2.Bias.Value.Data[2*c.Mixture+i] = -1
 		}
 	}
 }
@@ -99,7 +114,7 @@ func float64s(x []float32) []float64 {
 	return y
 }
 
-// plainLogits is what the documentation of Net says of sequence b, [T, Classes], in float64 and from plain loops.
+// plainLogits is what the documentation of Net says of sequence b, [T, Outputs], in float64 and from plain loops.
 func plainLogits(n *Net, in Input, b int) []float64 {
 	c := n.Config
 	r, s, layers := c.Residual, c.Skip, c.Layers*c.Cycles
@@ -147,7 +162,16 @@ func plainLogits(n *Net, in Input, b int) []float64 {
 
 	// The stack, layer by layer.
 	previous := append([]int32{int32(c.Classes / 2)}, steps...)[:T]
-	x := reference.Embedding(r, weights(n.Embed.Table), previous)
+	var x []float64
+	if c.Mixture > 0 {
+		values := make([]float64, T)
+		for t, step := range previous {
+			values[t] = 2*float64(step)/float64(c.Classes-1) - 1
+		}
+		x = pointwise(n.Input, values, 1, r)
+	} else {
+		x = reference.Embedding(r, weights(n.Embed.Table), previous)
+	}
 	skips := reference.Linear(T, 1, s, make([]float64, T), make([]float64, s), weights(n.Stack.SkipBias))
 	for l := range layers {
 		dilation, w := 1<<(l%c.Layers), weights(n.Stack.Dilated[l])
@@ -178,14 +202,20 @@ func plainLogits(n *Net, in Input, b int) []float64 {
 		}
 		return x
 	}
-	return pointwise(n.Out2, relu(pointwise(n.Out1, relu(skips), s, s)), s, c.Classes)
+	return pointwise(n.Out2, relu(pointwise(n.Out1, relu(skips), s, s)), s, n.Out2.Config().Out)
 }
 
 // plainLoss is the loss with plain loops.
 func plainLoss(n *Net, in Input) (loss float64) {
 	steps := len(in.Steps) / in.Batch
 	for b := range in.Batch {
-		mean, _ := reference.CrossEntropy(n.Config.Classes, plainLogits(n, in, b), in.Steps[b*steps:(b+1)*steps])
+		logits, targets := plainLogits(n, in, b), in.Steps[b*steps:(b+1)*steps]
+		var mean float64
+		if n.Config.Mixture > 0 {
+			mean, _ = reference.LogisticMixture(1, n.Config.Classes, n.Config.Mixture, logits, targets)
+		} else {
+			mean, _ = reference.CrossEntropy(n.Config.Classes, logits, targets)
+		}
 		loss += mean / float64(in.Batch)
 	}
 	return loss
@@ -205,7 +235,7 @@ func TestNetAgainstPlainLoops(t *testing.T) {
 				}
 				for j, w := range want {
 					if got := float64(logits.Data[j]); !(math.Abs(got-w) <= 2e-5*(1+math.Abs(w))) {
-						t.Fatalf("logit %d of row %d is %v, want %v", j%c.Classes, j/c.Classes, got, w)
+						t.Fatalf("logit %d of row %d is %v, want %v", j%c.Outputs(), j/c.Outputs(), got, w)
 					}
 				}
 				if loss := n.Loss(&tensor.Arena{Poison: true}, in); !(math.Abs(loss-wantLoss) <= 1e-6*wantLoss) {
@@ -247,8 +277,14 @@ func TestNetGradient(t *testing.T) {
 
 // A net in BFloat16 shares the parameters of the one in Float32, and gives the same up to rounding.
 func TestNetBFloat16(t *testing.T) {
-	src := rand.NewPCG(3, 0)
 	c := Config{Classes: 32, Residual: 24, Skip: 32, Layers: 4, Cycles: 1, Local: 16, Hop: 16, Upsample: []int{2}, Global: 16}
+	t.Run("softmax", func(t *testing.T) { testBFloat16(t, c) })
+	c.Mixture = 10
+	t.Run("mixture", func(t *testing.T) { testBFloat16(t, c) })
+}
+
+func testBFloat16(t *testing.T, c Config) {
+	src := rand.NewPCG(3, uint64(c.Mixture))
 	n := New(c, dilated.Float32, src)
 	fixReLUs(n, false) // rounding must not turn them
 	in := testInput(c, 20, rand.New(src))
@@ -344,9 +380,10 @@ func TestNetSees(t *testing.T) {
 		steps, a := len(in.Steps)/2, new(tensor.Arena)
 		before := n.Logits(a, in)
 		for _, at := range []int{0, 1, steps / 2, steps - 2} {
-			in.Steps[at] = (in.Steps[at] + 1) % int32(c.Classes)
+			step := in.Steps[at]
+			in.Steps[at] = (step + int32(c.Classes)/2) % int32(c.Classes)
 			after := n.Logits(a, in)
-			in.Steps[at] = (in.Steps[at] + int32(c.Classes) - 1) % int32(c.Classes)
+			in.Steps[at] = step
 			for j := range after.Rows() {
 				differs := !slices.Equal(after.Row(j), before.Row(j))
 				if want := j > at && j < min(at+1+c.ReceptiveField(), steps); differs != want {
@@ -365,10 +402,16 @@ func TestNetParameters(t *testing.T) {
 		local,
 		global + " global.bias",
 		"bias",
+		local + " " + global,
+		"upsample.0.weight upsample.0.bias " + local,
 	}
 	for i, c := range netConfigs {
 		n := New(c, dilated.Float32, rand.NewPCG(6, uint64(i)))
-		want := append([]string{"embed.weight"}, strings.Fields(conditions[i])...)
+		want := []string{"embed.weight"}
+		if c.Mixture > 0 {
+			want = []string{"input.weight", "input.bias"}
+		}
+		want = append(want, strings.Fields(conditions[i])...)
 		layers := c.Layers * c.Cycles
 		for l := range layers {
 			want = append(want, fmt.Sprint("stack.dilated.", l))
@@ -412,7 +455,7 @@ func TestNetEmpty(t *testing.T) {
 				t.Errorf("configuration %d: gradient %v of %s", i, r.value, r.name)
 			}
 		}
-		if logits := n.Logits(a, in); !slices.Equal(logits.Shape(), []int{2, 0, c.Classes}) {
+		if logits := n.Logits(a, in); !slices.Equal(logits.Shape(), []int{2, 0, c.Outputs()}) {
 			t.Errorf("configuration %d: logits of shape %v", i, logits)
 		}
 	}
@@ -462,6 +505,8 @@ func TestConfigCheck(t *testing.T) {
 	for want, change := range map[string]func(c *Config){
 		"classes 1: want 2 to 65536":                        func(c *Config) { c.Classes = 1 },
 		"classes 65537: want 2 to 65536":                    func(c *Config) { c.Classes = 65537 },
+		"mixture -1: want 0 to 1024":                        func(c *Config) { c.Mixture = -1 },
+		"mixture 1025: want 0 to 1024":                      func(c *Config) { c.Mixture = 1025 },
 		"residual 0: want 1 to 16384":                       func(c *Config) { c.Residual = 0 },
 		"residual 16385: want 1 to 16384":                   func(c *Config) { c.Residual = 16385 },
 		"skip -1: want 1 to 16384":                          func(c *Config) { c.Skip = -1 },

@@ -22,17 +22,19 @@ import (
 type Sampler struct {
 	*samplerWeights
 	layers []samplerLayer
-	gates  []float32 // [2R]
-	z      []float32 // [R]
-	sums   []float32 // the residual stream, then the sum of skips: [R+S]
-	hidden []float32 // ReLU(Out1(ReLU(skips))): [S]
-	logits []float32 // [Classes]
-	odds   []float32 // [Classes], for Draw
+	gates  []float32  // [2R]
+	z      []float32  // [R]
+	sums   []float32  // the residual stream, then the sum of skips: [R+S]
+	hidden []float32  // ReLU(Out1(ReLU(skips))): [S]
+	value  [1]float32 // of the step before, with a mixture
+	logits []float32  // [Outputs]
+	odds   []float32  // [Classes], for Draw from a softmax
 }
 
 // samplerWeights is a net as a Sampler reads it.
 type samplerWeights struct {
 	net          *Net
+	input        kernel.MatVec // with a mixture
 	layerWeights []layerWeights
 	out1, out2   kernel.MatVec
 }
@@ -60,6 +62,9 @@ const aheadSteps = 16
 func NewSampler(n *Net) *Sampler {
 	w := &samplerWeights{net: n.With(dilated.Float32)}
 	r, s, layers := n.Config.Residual, n.Config.Skip, len(n.Stack.Dilated)
+	if n.Input != nil {
+		w.input = kernel.PackMatVec(n.Input.Weight.Value.Data, 1, r)
+	}
 	for l, d := range n.Stack.Dilated {
 		skip := n.Stack.Skip.Value.Data[l*r*s : (l+1)*r*s]
 		older, newer := d.Value.Data[:r*2*r], d.Value.Data[r*2*r:]
@@ -78,7 +83,7 @@ func NewSampler(n *Net) *Sampler {
 		w.layerWeights = append(w.layerWeights, layer)
 	}
 	w.out1 = kernel.PackMatVec(n.Out1.Weight.Value.Data, s, s)
-	w.out2 = kernel.PackMatVec(n.Out2.Weight.Value.Data, s, n.Config.Classes)
+	w.out2 = kernel.PackMatVec(n.Out2.Weight.Value.Data, s, n.Config.Outputs())
 	return w.sampler()
 }
 
@@ -89,7 +94,10 @@ func (w *samplerWeights) sampler() *Sampler {
 	c := w.net.Config
 	s := &Sampler{samplerWeights: w, gates: make([]float32, 2*c.Residual), z: make([]float32, c.Residual),
 		sums: make([]float32, c.Residual+c.Skip), hidden: make([]float32, c.Skip),
-		logits: make([]float32, c.Classes), odds: make([]float32, c.Classes)}
+		logits: make([]float32, c.Outputs())}
+	if c.Mixture == 0 {
+		s.odds = make([]float32, c.Classes)
+	}
 	for _, d := range c.Dilations() {
 		s.layers = append(s.layers, samplerLayer{ring: make([]float32, d*c.Residual), ahead: make([]float32, min(d, aheadSteps)*2*c.Residual)})
 	}
@@ -104,7 +112,7 @@ func (s *Sampler) Reset() {
 	}
 }
 
-// Step takes the step before, [Net.First] at the start, and returns the logits [Classes] of the next one, valid until the
+// Step takes the step before, [Net.First] at the start, and returns the logits [Outputs] of the next one, valid until the
 // next call. The condition [L*2R] is a row of [Net.Project]'s result.
 func (s *Sampler) Step(previous int32, condition []float32) (logits []float32) {
 	r, layers := s.net.Config.Residual, len(s.layers)
@@ -112,7 +120,12 @@ func (s *Sampler) Step(previous int32, condition []float32) (logits []float32) {
 		panic(fmt.Sprintf("wavenet.Sampler: step %d of %d classes, a condition of %d, want %d", previous, s.net.Config.Classes, len(condition), layers*2*r))
 	}
 	x, skips := s.sums[:r], s.sums[r:]
-	copy(x, s.net.Embed.Table.Value.Row(int(previous)))
+	if s.net.Input != nil {
+		s.value[0] = s.net.Config.value(previous)
+		s.input.Mul(x, s.value[:], s.net.Input.Bias.Value.Data)
+	} else {
+		copy(x, s.net.Embed.Table.Value.Row(int(previous)))
+	}
 	copy(skips, s.net.Stack.SkipBias.Value.Data)
 	for l := range s.layers {
 		w, older := &s.layerWeights[l], s.layers[l].push(&s.layerWeights[l], x)
@@ -152,8 +165,11 @@ func (l *samplerLayer) push(w *layerWeights, x []float32) []float32 {
 
 // Draw returns the class at which the cumulative distribution softmax(logits/temperature) first exceeds uniform, from [0, 1).
 // A temperature of 1 draws as the net predicts, a lower one more often what is likely; 0 takes the class of the largest
-// logit, the first of several. If a logit is NaN the result is some class.
+// logit, the first of several. If a logit is NaN the result is some class. For a mixture see [nn.LogisticMixture.Draw].
 func (s *Sampler) Draw(logits []float32, temperature, uniform float64) int32 {
+	if c := s.net.Config; c.Mixture > 0 {
+		return c.mixture().Draw(logits, temperature, uniform)
+	}
 	if len(logits) != len(s.odds) || !(temperature >= 0) {
 		panic(fmt.Sprintf("wavenet.Sampler: %d logits of %d classes, temperature %v", len(logits), len(s.odds), temperature))
 	}
