@@ -25,6 +25,7 @@ var rows = [][]string{
 	{"dilated", "speaker", "corpora", "alignment", "internal/picture", "internal/safetensors", "units"},
 	{"wavenet", "classify"},
 	{"vqvae"},
+	{"frontend"},
 	{"checkpoint", "evaluate"},
 	{"train"},
 	{"internal/bench"},

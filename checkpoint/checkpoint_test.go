@@ -26,7 +26,7 @@ import (
 // tiny is the shape of a model for tests.
 var tiny = vqvae.Config{
 	Rate: 16000, Levels: 32,
-	Encoder:   vqvae.EncoderConfig{Channels: []int{4, 6}, Strides: []int{2, 5}},
+	Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{4, 6}, Strides: []int{2, 5}},
 	Quantiser: vqvae.QuantiserConfig{Entries: 8, Dim: 3, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99, Dead: 0.03},
 	Decoder:   vqvae.DecoderConfig{Residual: 4, Skip: 5, Layers: 3, Cycles: 2, Upsample: []int{5}, Speaker: 2},
 }
@@ -378,7 +378,7 @@ func FuzzLoad(f *testing.F) {
 // base is the preset of that name.
 var base = vqvae.Config{
 	Rate: 16000, Levels: 256,
-	Encoder:   vqvae.EncoderConfig{Channels: []int{128, 128, 128, 256, 256, 256}, Strides: []int{2, 2, 2, 2, 2, 2}},
+	Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{128, 128, 128, 256, 256, 256}, Strides: []int{2, 2, 2, 2, 2, 2}},
 	Quantiser: vqvae.QuantiserConfig{Entries: 512, Dim: 64, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99, Dead: 0.03},
 	Decoder:   vqvae.DecoderConfig{Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Speaker: 64},
 }

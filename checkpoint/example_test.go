@@ -21,7 +21,7 @@ func Example() {
 	defer os.RemoveAll(dir)
 	config := vqvae.Config{
 		Rate: 16000, Levels: 256,
-		Encoder:   vqvae.EncoderConfig{Channels: []int{8, 8}, Strides: []int{8, 8}},
+		Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{8, 8}, Strides: []int{8, 8}},
 		Quantiser: vqvae.QuantiserConfig{Entries: 16, Dim: 8, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99},
 		Decoder:   vqvae.DecoderConfig{Residual: 8, Skip: 8, Layers: 4, Cycles: 1, Speaker: 4},
 	}

@@ -14,7 +14,7 @@ import (
 func ExampleNLL() {
 	config := vqvae.Config{
 		Rate: 8000, Levels: 256,
-		Encoder:   vqvae.EncoderConfig{Channels: []int{8}, Strides: []int{10}},
+		Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{8}, Strides: []int{10}},
 		Quantiser: vqvae.QuantiserConfig{Entries: 16, Dim: 4, Codebook: "average", Beta: 0.25, Decay: 0.99},
 		Decoder:   vqvae.DecoderConfig{Residual: 4, Skip: 8, Layers: 3, Cycles: 1, Speaker: 2},
 	}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/corpora"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -95,7 +95,7 @@ func NLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, o Options) (
 	if o.Arena == nil {
 		o.Arena = new(tensor.Arena)
 	}
-	hop := m.Config.Encoder.Hop()
+	hop := m.Config.Hop()
 	switch {
 	case o.Crop < 1 || o.Crop%hop != 0:
 		return Report{}, fmt.Errorf("crops of %d samples: want a multiple of the model's hop of %d", o.Crop, hop)
@@ -114,7 +114,10 @@ func NLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, o Options) (
 	}
 
 	r := Report{Split: o.Split, Crop: o.Crop, Batch: o.Batch, Crops: len(crops)}
-	b := newBatch(m, o.Batch, o.Crop)
+	b, err := newBatch(m, o.Batch, o.Crop)
+	if err != nil {
+		return Report{}, err
+	}
 	counts := make([]int64, m.Config.Quantiser.Entries)
 	for from := 0; from < len(crops); from += o.Batch {
 		if err := ctx.Err(); err != nil {
@@ -190,66 +193,64 @@ func speakerIDs(m *vqvae.Model, cache *corpora.Cache, split string) ([]int32, er
 	return ids, nil
 }
 
-// batch is crops as the model takes them.
+// batch is crops as the model takes them. Features are computed from each crop alone, as from the segments of training.
 type batch struct {
-	law      *audio.MuLaw
-	samples  []float32 // of one crop
-	levels   []int32   // [B*T]
-	speakers []int32   // [B]; nil if the model knows none
-	wrong    []int32   // [B]; nil if there are not two
-	other    []int32   // [B*F]: codes to be put in the place of the true ones
-	size     int       // B
+	vqvae.Batch
+	front   *frontend.Frontend
+	samples []float32 // [B*T]
+	wrong   []int32   // [B], speakers; nil if there are not two
+	other   []int32   // [B*F]: codes to be put in the place of the true ones
 }
 
-func newBatch(m *vqvae.Model, size, crop int) *batch {
-	b := &batch{law: audio.NewMuLaw(m.Config.Levels), samples: make([]float32, crop), levels: make([]int32, size*crop),
-		other: make([]int32, size*(crop/m.Config.Encoder.Hop())), size: size}
-	if m.Voices != nil {
-		b.speakers = make([]int32, size)
-		if m.Speakers.Len() > 1 {
-			b.wrong = make([]int32, size)
-		}
+func newBatch(m *vqvae.Model, size, crop int) (*batch, error) {
+	front, err := frontend.New(m.Config)
+	if err != nil {
+		return nil, err
 	}
-	return b
+	b := &batch{Batch: front.NewBatch(size, crop), front: front, samples: make([]float32, size*crop), other: make([]int32, size*(crop/m.Config.Hop()))}
+	if m.Voices != nil && m.Speakers.Len() > 1 {
+		b.wrong = make([]int32, size)
+	}
+	return b, nil
 }
 
-// read fills the batch with crops. Element i of ids is the model's number of the corpus's speaker i.
+// read fills the batch with crops. Element i of ids is the model's number of the corpus's speaker i; nil if the model knows none.
 func (b *batch) read(cache *corpora.Cache, crops []crop, ids []int32) {
-	n := len(b.samples)
+	n := len(b.samples) / b.Size
 	for i, c := range crops {
-		cache.Read(b.samples, c.utterance, c.start)
-		b.law.EncodeAll(b.levels[i*n:(i+1)*n], b.samples)
-		if b.speakers != nil {
-			b.speakers[i] = ids[cache.Utterances()[c.utterance].SpeakerID]
+		cache.Read(b.samples[i*n:(i+1)*n], c.utterance, c.start)
+		if ids != nil {
+			b.Speakers[i] = ids[cache.Utterances()[c.utterance].SpeakerID]
 		}
 	}
+	b.front.Fill(&b.Batch, b.samples)
 }
 
 // measure adds the likelihoods of the batch to those in r, and its codes to counts.
 func (b *batch) measure(m *vqvae.Model, a *tensor.Arena, r *Report, counts []int64) {
-	codes := m.Codes(a, b.levels, b.size)
+	codes := m.Codes(a, b.Input)
 	for _, k := range codes {
 		counts[k]++
 	}
 	nll := func(codes, speakers []int32) float64 {
 		scratch := a.Mark()
 		defer a.Release(scratch)
-		return m.NLL(a, b.levels, b.size, m.Embed(a, codes, b.size), speakers)
+		return m.NLL(a, b.Levels, b.Size, m.Embed(a, codes, b.Size), speakers)
 	}
-	r.True += nll(codes, b.speakers)
+	r.True += nll(codes, b.Speakers)
 
-	frames := len(codes) / b.size
+	frames := len(codes) / b.Size
 	copy(b.other, codes[len(codes)-frames:])
 	copy(b.other[frames:], codes)
-	r.Shuffled += nll(b.other, b.speakers)
+	r.Shuffled += nll(b.other, b.Speakers)
 
 	for i := range b.other {
 		b.other[i] = codes[0]
 	}
-	r.Constant += nll(b.other, b.speakers)
+	r.Constant += nll(b.other, b.Speakers)
 
 	if b.wrong != nil {
-		for i, s := range b.speakers {
+		for i, s := range b.Speakers {
 			b.wrong[i] = (s + 1) % int32(m.Speakers.Len())
 		}
 		r.WrongSpeaker += nll(codes, b.wrong)

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/dilated"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/speaker"
 	"github.com/vqaudio/vqaudio/tensor"
@@ -22,7 +22,7 @@ import (
 
 var testConfig = vqvae.Config{
 	Rate: 8000, Levels: 64,
-	Encoder:   vqvae.EncoderConfig{Channels: []int{6, 8}, Strides: []int{4, 4}},
+	Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{6, 8}, Strides: []int{4, 4}},
 	Quantiser: vqvae.QuantiserConfig{Entries: 16, Dim: 5, Codebook: "average", Beta: 0.25, Decay: 0.99},
 	Decoder:   vqvae.DecoderConfig{Residual: 8, Skip: 12, Layers: 3, Cycles: 1, Speaker: 3},
 }
@@ -41,11 +41,16 @@ func testModel(t testing.TB, c vqvae.Config) *vqvae.Model {
 			p.Value.Data[i] += 0.1 * float32(r.NormFloat64())
 		}
 	}
-	levels := make([]int32, 4000)
-	for i := range levels {
-		levels[i] = int32(r.IntN(c.Levels))
+	front, err := frontend.New(c)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := m.InitialiseCodebook(new(tensor.Arena), []vqvae.Batch{{Levels: levels, Size: 1}}, src); err != nil {
+	samples, b := make([]float32, 4000), front.NewBatch(1, 4000)
+	for i := range samples {
+		samples[i] = 2*r.Float32() - 1
+	}
+	front.Fill(&b, samples)
+	if err := m.InitialiseCodebook(new(tensor.Arena), []vqvae.Batch{b}, src); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -86,14 +91,18 @@ func TestNLL(t *testing.T) {
 	// Utterances 0, 3, 4 and 6 have 3, 1, 4 and 2 crops: 9 in 3 batches, and one that is left out.
 	type where struct{ utterance, start, speaker int }
 	crops := []where{{0, 0, 2}, {0, 160, 2}, {0, 320, 2}, {3, 0, 0}, {4, 0, 1}, {4, 160, 1}, {4, 320, 1}, {4, 480, 1}, {6, 0, 2}}
-	law, a := audio.NewMuLaw(testConfig.Levels), new(tensor.Arena)
+	front, err := frontend.New(testConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := new(tensor.Arena)
 	var levels, codes [][]int32
 	for _, c := range crops {
-		x, l := make([]float32, crop), make([]int32, crop)
+		x, b := make([]float32, crop), front.NewBatch(1, crop)
 		cache.Read(x, c.utterance, int64(c.start))
-		law.EncodeAll(l, x)
-		levels = append(levels, l)
-		codes = append(codes, slices.Clone(m.Codes(a, l, 1)))
+		front.Fill(&b, x)
+		levels = append(levels, b.Levels)
+		codes = append(codes, slices.Clone(m.Codes(a, b.Input)))
 	}
 	nll := func(i int, codes []int32, speaker int) float64 {
 		local := tensor.New(1, crop/hop, testConfig.Quantiser.Dim)

@@ -9,7 +9,7 @@ import (
 	"github.com/vqaudio/vqaudio/wavenet"
 )
 
-// Reconstruct draws the mu-law levels of sound [len(codes)*hop] from the codes of a recording, in the voice of a speaker: the
+// Reconstruct draws the levels of sound [len(codes)*hop] from the codes of a recording, in the voice of a speaker: the
 // recording's own, or another for a conversion. The speaker is not looked at by a model without speakers. The temperature is
 // that of [wavenet.Sampler.Draw]. It returns an error if ctx is cancelled.
 func Reconstruct(ctx context.Context, m *vqvae.Model, codes []int32, speaker int32, temperature float64, src rand.Source) ([]int32, error) {
@@ -17,7 +17,7 @@ func Reconstruct(ctx context.Context, m *vqvae.Model, codes []int32, speaker int
 	if m.Voices != nil {
 		voice.Global = m.Voices.Table.Value.Row(int(speaker))
 	}
-	levels := make([]int32, 0, len(codes)*m.Config.Encoder.Hop())
+	levels := make([]int32, 0, len(codes)*m.Config.Hop())
 	g := wavenet.NewGenerator(wavenet.NewSampler(m.Decoder), voice, func(steps []int32) error {
 		levels = append(levels, steps...)
 		return ctx.Err()

@@ -18,11 +18,11 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/checkpoint"
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/files"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
@@ -298,13 +298,17 @@ func start(c Config, o Options, f *folder) (*run, error) {
 	if cache.Rate() != c.Model.Rate {
 		return nil, fmt.Errorf("the corpus is at %d Hz, the model at %d Hz: prepare the corpus at that rate, or set model.rate", cache.Rate(), c.Model.Rate)
 	}
+	front, err := frontend.New(c.Model)
+	if err != nil {
+		return nil, err
+	}
 	sampler, err := corpora.NewSampler(cache, corpora.SamplerConfig{Split: corpora.Train, Segment: s.Segment, Batch: s.Batch, Seed: s.Seed})
 	if err != nil {
 		return nil, err
 	}
 	r := &run{
-		config: c, options: o, folder: f, sampler: sampler, law: audio.NewMuLaw(c.Model.Levels), random: rand.NewChaCha8([32]byte{}),
-		batch:    vqvae.Batch{Levels: make([]int32, s.Batch*s.Segment), Size: s.Batch, Speakers: make([]int32, s.Batch)},
+		config: c, options: o, folder: f, sampler: sampler, front: front, random: rand.NewChaCha8([32]byte{}),
+		batch:    front.NewBatch(s.Batch, s.Segment),
 		schedule: s.schedule(), saved: -1, began: time.Now(), counts: tensor.New(c.Model.Quantiser.Entries),
 	}
 	if err := r.begin(); err != nil {
@@ -379,7 +383,7 @@ func (r *run) beginNew() error {
 	if info, err := os.Stat(name); err == nil && info.Size() > 0 {
 		return fmt.Errorf("%s has %s, but no checkpoint to go on from: put one back, or start in another folder", r.folder.dir, name)
 	}
-	if err := r.initialiseCodebook(); err != nil {
+	if err := r.initialise(); err != nil {
 		return err
 	}
 	r.makeAverage()
@@ -394,17 +398,19 @@ func (r *run) beginNew() error {
 	return nil
 }
 
-// initialiseCodebook makes the codebook of encoder outputs for the first batches: eight for each entry, about.
-func (r *run) initialiseCodebook() error {
-	codes := len(r.batch.Levels) / r.config.Model.Encoder.Hop()
+// initialise measures features, and makes the codebook of encoder outputs, for the first batches: eight for each entry, about.
+func (r *run) initialise() error {
+	codes := len(r.batch.Levels) / r.config.Model.Hop()
 	first := r.sampler.State()
 	var batches []vqvae.Batch
+	var inputs []tensor.Tensor
 	for range (8*r.config.Model.Quantiser.Entries + codes - 1) / codes {
-		levels := make([]int32, len(r.batch.Levels))
-		r.law.EncodeAll(levels, r.sampler.Next().Samples)
-		batches = append(batches, vqvae.Batch{Levels: levels, Size: r.batch.Size})
+		b := r.front.NewBatch(r.batch.Size, r.config.Training.Segment)
+		r.front.Fill(&b, r.sampler.Next().Samples)
+		batches, inputs = append(batches, b), append(inputs, b.Input)
 	}
 	defer r.arena.Reset()
+	r.model.Encoder.Standardise(inputs)
 	if err := r.model.InitialiseCodebook(&r.arena, batches, r.draw("codebook")); err != nil {
 		return err
 	}

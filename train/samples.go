@@ -47,7 +47,7 @@ func (r *run) sample(ctx context.Context) error {
 		seed    [32]byte
 	}
 	var sounds []*sound
-	hop := r.config.Model.Encoder.Hop()
+	hop := r.config.Model.Hop()
 	random := rand.New(r.draw("samples"))
 	for n, i := range chosen {
 		u := cache.Utterances()[i]
@@ -55,13 +55,13 @@ func (r *run) sample(ctx context.Context) error {
 		if length == 0 {
 			continue
 		}
-		samples, levels := make([]float32, length), make([]int32, length)
+		samples, batch := make([]float32, length), r.front.NewBatch(1, length)
 		cache.Read(samples, i, 0)
-		r.law.EncodeAll(levels, samples)
-		codes := slices.Clone(r.model.Codes(&r.arena, levels, 1))
+		r.front.Fill(&batch, samples)
+		codes := slices.Clone(r.model.Codes(&r.arena, batch.Input))
 		r.arena.Reset()
 		speakers := int32(len(cache.Speakers()))
-		others := []*sound{{"original", codes, -1, levels, [32]byte{}}, {"reconstruction", codes, u.SpeakerID, nil, [32]byte{}}}
+		others := []*sound{{"original", codes, -1, batch.Levels, [32]byte{}}, {"reconstruction", codes, u.SpeakerID, nil, [32]byte{}}}
 		if r.model.Voices != nil && speakers > 1 {
 			others = append(others, &sound{"conversion", codes, (u.SpeakerID + speakers/2) % speakers, nil, [32]byte{}})
 		}
@@ -108,9 +108,10 @@ func (r *run) sample(ctx context.Context) error {
 // writeSample writes a sound and its picture.
 func (r *run) writeSample(name string, levels, codes []int32) error {
 	rate := r.config.Model.Rate
-	block := make([]float64, len(levels))
-	for i, l := range levels {
-		block[i] = r.law.Decode(l)
+	samples, block := make([]float32, len(levels)), make([]float64, len(levels))
+	r.front.Samples(samples, levels)
+	for i, x := range samples {
+		block[i] = float64(x)
 	}
 	var wav, drawn bytes.Buffer
 	w, err := audio.NewWriter(&wav, audio.Format{NumChannels: 1, SampleRate: rate}, audio.PCM16, int64(len(block)))
@@ -129,7 +130,7 @@ func (r *run) writeSample(name string, levels, codes []int32) error {
 		return err
 	}
 	p.Add(block)
-	if err := png.Encode(&drawn, p.Draw(&picture.Codes{Units: codes, Rate: float64(rate) / float64(r.config.Model.Encoder.Hop())})); err != nil {
+	if err := png.Encode(&drawn, p.Draw(&picture.Codes{Units: codes, Rate: float64(rate) / float64(r.config.Model.Hop())})); err != nil {
 		return err
 	}
 	file := filepath.Join(r.folder.dir, samplesName, fmt.Sprintf("step-%08d-%s", r.state.Step, name))

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/vqaudio/vqaudio/dilated"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -125,12 +126,15 @@ func (c Config) Check() error {
 		name  string
 		value int
 	}{{"segment", s.Segment}, {"validation_crop", s.ValidationCrop}} {
-		if hop := c.Model.Encoder.Hop(); v.value%hop != 0 {
-			return fmt.Errorf("training.%s %d: want a multiple of the encoder's hop of %d, as %d is", v.name, v.value, hop, (v.value+hop-1)/hop*hop)
+		if hop := c.Model.Hop(); v.value%hop != 0 {
+			return fmt.Errorf("training.%s %d: want a multiple of the model's hop of %d, as %d is", v.name, v.value, hop, (v.value+hop-1)/hop*hop)
 		}
 	}
 	if s.SampleEvery > 0 && (s.ValidateEvery == 0 || s.SampleEvery%s.ValidateEvery != 0) {
 		return fmt.Errorf("training.sample_every %d: want a multiple of training.validate_every, which is %d", s.SampleEvery, s.ValidateEvery)
+	}
+	if _, err := frontend.New(c.Model); err != nil {
+		return fmt.Errorf("model: %w", err)
 	}
 	_, err := s.precision()
 	return err

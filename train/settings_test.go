@@ -28,7 +28,7 @@ func TestPresets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := base.Model.Decoder; d.Residual != 64 || d.Skip != 128 || d.Layers != 10 || d.Cycles != 2 || base.Model.Encoder.Hop() != 64 ||
+	if d := base.Model.Decoder; d.Residual != 64 || d.Skip != 128 || d.Layers != 10 || d.Cycles != 2 || base.Model.Hop() != 64 ||
 		base.Training.Batch != 2 || base.Training.Segment != 4096 || base.Model.Quantiser.Codebook != vqvae.ByAverage {
 		t.Errorf("%+v", base)
 	}

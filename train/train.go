@@ -11,9 +11,9 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/evaluate"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
@@ -81,7 +81,7 @@ type run struct {
 	options    Options
 	folder     *folder
 	sampler    *corpora.Sampler
-	law        *audio.MuLaw
+	front      *frontend.Frontend
 	arena      tensor.Arena
 	random     *rand.ChaCha8 // seeded anew for each use: see draw
 	batch      vqvae.Batch
@@ -187,7 +187,7 @@ var poison func(r *run, l vqvae.Losses) vqvae.Losses
 func (r *run) step() error {
 	defer r.arena.Reset()
 	next := r.sampler.Next()
-	r.law.EncodeAll(r.batch.Levels, next.Samples)
+	r.front.Fill(&r.batch, next.Samples)
 	copy(r.batch.Speakers, next.Speakers)
 
 	r.parameters.ZeroGrad()

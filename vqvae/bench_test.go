@@ -15,7 +15,7 @@ import (
 func paper() Config {
 	c := tiny()
 	c.Levels = 256
-	c.Encoder = EncoderConfig{Channels: []int{128, 128, 128, 256, 256, 256}, Strides: []int{2, 2, 2, 2, 2, 2}}
+	c.Encoder = EncoderConfig{Input: Wave, Channels: []int{128, 128, 128, 256, 256, 256}, Strides: []int{2, 2, 2, 2, 2, 2}}
 	c.Quantiser.Entries, c.Quantiser.Dim = 512, 64
 	return c
 }
@@ -34,7 +34,7 @@ func BenchmarkEncoder(b *testing.B) {
 			a := new(tensor.Arena)
 			for b.Loop() {
 				a.Reset()
-				z, saved := m.Encoder.Forward(a, m.waveform(a, batch.Levels, batch.Size))
+				z, saved := m.Encoder.Forward(a, batch.Input)
 				v := m.Quantiser.Forward(a, z)
 				dz := m.Quantiser.Backward(a, z, v, a.Zeros(z.Shape()...))
 				nn.Normal(dz, 1, rand.NewPCG(1, 2))
@@ -56,7 +56,7 @@ func BenchmarkStream(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			piece := noise(m.Config, 1, 64, 1).Levels
+			piece := noise(m.Config, 1, 64, 1).Input.Data
 			s := NewStream(m)
 			n := 0
 			for b.Loop() {

@@ -18,30 +18,63 @@ type Config struct {
 }
 
 // EncoderConfig is the shape of an [Encoder]: a convolution for each number of Channels, strided by the number of the same
-// place in Strides, with a kernel of twice the stride, a ReLU behind each; then a 1x1 convolution to the dimension of the
-// codebook. (The paper, section 4.3: six convolutions with kernel 4 and stride 2.)
+// place in Strides, with a kernel of twice the stride, or of 3 where the stride is 1, a ReLU behind each; then a 1x1
+// convolution to the dimension of the codebook. (The paper, section 4.3: six convolutions with kernel 4 and stride 2, on the
+// waveform.)
 type EncoderConfig struct {
-	Channels []int `json:"channels"`
-	Strides  []int `json:"strides"`
+	Input    string `json:"input"` // what it sees of sound: [Wave], [LogMel] or [MFCC]
+	Channels []int  `json:"channels"`
+	Strides  []int  `json:"strides"`
 }
+
+// What an encoder sees of sound: [EncoderConfig].Input. Package frontend computes it.
+const (
+	Wave   = "wave"    // a number from -1 to 1 for each sample
+	LogMel = "log-mel" // a logarithmic mel spectrum of 80 bands every 10 ms
+	MFCC   = "mfcc"    // 13 cepstral coefficients, their differences and the differences of those, every 10 ms
+)
+
+// inputs are the numbers of channels of the inputs.
+var inputs = map[string]int{Wave: 1, LogMel: 80, MFCC: 39}
+
+// featureRate is the number of frames in a second of inputs other than Wave.
+const featureRate = 100
+
+// InputChannels is the number of channels of the input; 0 for one that there is not.
+func (c EncoderConfig) InputChannels() int { return inputs[c.Input] }
 
 // Stack is the geometry of the strided convolutions.
 func (c EncoderConfig) Stack() dilated.Stack {
 	var stack dilated.Stack
 	for _, s := range c.Strides {
-		stack = append(stack, dilated.Axis{Kernel: 2 * s, Stride: s, Padding: dilated.Explicit, Before: s / 2, After: s - s/2})
+		axis := dilated.Axis{Kernel: 2 * s, Stride: s, Padding: dilated.Explicit, Before: s / 2, After: s - s/2}
+		if s == 1 {
+			axis.Kernel, axis.Before = 3, 1
+		}
+		stack = append(stack, axis)
 	}
 	return stack
 }
 
-// Hop is the number of samples of a code: the product of the strides.
-func (c EncoderConfig) Hop() int {
-	hop := 1
+// Stride is the number of steps of the input for a code: the product of the strides.
+func (c EncoderConfig) Stride() int {
+	stride := 1
 	for _, s := range c.Strides {
-		hop *= s
+		stride *= s
 	}
-	return hop
+	return stride
 }
+
+// InputHop is the number of samples for a step of the encoder's input.
+func (c Config) InputHop() int {
+	if c.Encoder.Input == Wave {
+		return 1
+	}
+	return c.Rate / featureRate
+}
+
+// Hop is the number of samples of a code.
+func (c Config) Hop() int { return c.InputHop() * c.Encoder.Stride() }
 
 // QuantiserConfig describes a [Quantiser].
 type QuantiserConfig struct {
@@ -68,7 +101,7 @@ type DecoderConfig struct {
 func (c Config) WaveNet() wavenet.Config {
 	return wavenet.Config{
 		Classes: c.Levels, Residual: c.Decoder.Residual, Skip: c.Decoder.Skip, Layers: c.Decoder.Layers, Cycles: c.Decoder.Cycles,
-		Local: c.Quantiser.Dim, Hop: c.Encoder.Hop(), Upsample: c.Decoder.Upsample, Global: c.Decoder.Speaker,
+		Local: c.Quantiser.Dim, Hop: c.Hop(), Upsample: c.Decoder.Upsample, Global: c.Decoder.Speaker,
 	}
 }
 
@@ -109,13 +142,19 @@ func (c Config) Check() error {
 	if c.Levels&(c.Levels-1) != 0 {
 		return fmt.Errorf("levels %d: want a power of 2", c.Levels)
 	}
-	hop := 1
+	if c.Encoder.InputChannels() == 0 {
+		return fmt.Errorf("encoder input %q: want %q, %q or %q", c.Encoder.Input, Wave, LogMel, MFCC)
+	}
+	if c.Encoder.Input != Wave && c.Rate%featureRate != 0 {
+		return fmt.Errorf("rate %d: want a multiple of %d for the encoder input %q", c.Rate, featureRate, c.Encoder.Input)
+	}
+	hop := c.InputHop()
 	for i, s := range c.Encoder.Strides {
 		if n := c.Encoder.Channels[i]; n < 1 || n > maxChannels {
 			return fmt.Errorf("encoder channels %v: want 1 to %d each", c.Encoder.Channels, maxChannels)
 		}
 		if s < 1 || s > maxStride || hop*s > maxHop {
-			return fmt.Errorf("encoder strides %v: want 1 to %d each, and at most %d for their product", c.Encoder.Strides, maxStride, maxHop)
+			return fmt.Errorf("encoder strides %v: want 1 to %d each, and a code for at most %d samples", c.Encoder.Strides, maxStride, maxHop)
 		}
 		hop *= s
 	}
@@ -151,10 +190,13 @@ func (c Config) Check() error {
 // Elements is the number of elements of the parameters and the state of a model of so many speakers: of what a file that
 // holds it must hold at least. The configuration has passed all other checks.
 func (c Config) Elements(speakers int) int64 {
-	n, in := int64(0), 1
-	for i, s := range c.Encoder.Strides {
+	n, in := int64(0), c.Encoder.InputChannels()
+	if c.Encoder.Input != Wave {
+		n += 2 * int64(in) // mean and deviation
+	}
+	for i, axis := range c.Encoder.Stack() {
 		out := c.Encoder.Channels[i]
-		n += product(2*s, in, out) + int64(out)
+		n += product(axis.Kernel, in, out) + int64(out)
 		in = out
 	}
 	k, d := c.Quantiser.Entries, c.Quantiser.Dim

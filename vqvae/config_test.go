@@ -48,8 +48,8 @@ func TestCheck(t *testing.T) {
 func TestHops(t *testing.T) {
 	for hop, strides := range map[int][]int{64: {2, 2, 2, 2, 2, 2}, 128: {2, 2, 2, 2, 2, 2, 2}, 320: {2, 2, 2, 2, 2, 2, 5}, 640: {2, 2, 2, 2, 2, 2, 2, 5}} {
 		c := EncoderConfig{Strides: strides}
-		if c.Hop() != hop {
-			t.Errorf("hop %d of strides %v, want %d", c.Hop(), strides, hop)
+		if c.Stride() != hop {
+			t.Errorf("hop %d of strides %v, want %d", c.Stride(), strides, hop)
 		}
 		for _, frames := range []int{1, 2, 7} {
 			if n := c.Stack().Output(frames * hop); n != frames {

@@ -2,7 +2,9 @@ package vqvae
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 
 	"github.com/vqaudio/vqaudio/dilated"
@@ -12,22 +14,31 @@ import (
 	"github.com/vqaudio/vqaudio/tensor"
 )
 
-// Encoder makes a vector of every hop of a waveform (the paper, section 4.3):
+// Encoder makes a vector of every Stride steps of its input (the paper, section 4.3):
 //
-//	x_0   = waveform                           [B, T, 1]
-//	x_i+1 = ReLU(Layers[i](x_i))               [B, T/strides so far, channels]
-//	z     = Layers[last](x_last)               [B, T/hop, D]
+//	x_0   = waveform, or (features - Mean) / Deviation       [B, N, channels of the input]
+//	x_i+1 = ReLU(Layers[i](x_i))                             [B, N/strides so far, channels]
+//	z     = Layers[last](x_last)                             [B, N/Stride, D]
 //
 // A layer with stride s has a kernel of 2s, and zeros on both sides, s/2 before and s-s/2 after, so that n*s inputs give n
-// outputs; the last layer is 1x1.
+// outputs; with stride 1 it has a kernel of 3, and one zero on both sides; the last layer is 1x1.
 type Encoder struct {
 	Layers []*dilated.Conv
+
+	// The mean and the deviation of each channel of features, from [Encoder.Standardise] on; 0 and 1 before. None for a
+	// waveform.
+	Mean, Deviation tensor.Tensor
 }
 
 // NewEncoder returns an encoder to dim channels with weights drawn from src, which computes in the precision given.
 func NewEncoder(c EncoderConfig, dim int, precision dilated.Precision, src rand.Source) *Encoder {
-	e := new(Encoder)
-	in := 1
+	e, in := new(Encoder), c.InputChannels()
+	if c.Input != Wave {
+		e.Mean, e.Deviation = tensor.New(in), tensor.New(in)
+		for i := range in {
+			e.Deviation.Data[i] = 1
+		}
+	}
 	for i, axis := range c.Stack() {
 		e.Layers = append(e.Layers, dilated.NewConv(dilated.Config{In: in, Out: c.Channels[i], Width: axis, Precision: precision}, src))
 		in = c.Channels[i]
@@ -38,7 +49,7 @@ func NewEncoder(c EncoderConfig, dim int, precision dilated.Precision, src rand.
 
 // With returns an encoder with the same parameters that computes in the precision given.
 func (e *Encoder) With(precision dilated.Precision) *Encoder {
-	same := new(Encoder)
+	same := &Encoder{Mean: e.Mean, Deviation: e.Deviation}
 	for _, l := range e.Layers {
 		same.Layers = append(same.Layers, l.With(precision))
 	}
@@ -47,7 +58,7 @@ func (e *Encoder) With(precision dilated.Precision) *Encoder {
 
 // frozen returns an encoder for Forward alone, with the weights as they are now.
 func (e *Encoder) frozen() *Encoder {
-	same := new(Encoder)
+	same := &Encoder{Mean: e.Mean, Deviation: e.Deviation}
 	for _, l := range e.Layers {
 		same.Layers = append(same.Layers, l.Frozen())
 	}
@@ -63,12 +74,86 @@ func (e *Encoder) Parameters() nn.Parameters {
 	return ps
 }
 
+// State returns what training changes besides: "mean" and "deviation" of features.
+func (e *Encoder) State() nn.Parameters {
+	if e.Mean.Data == nil {
+		return nil
+	}
+	return nn.Parameters{{Name: "mean", Value: e.Mean}, {Name: "deviation", Value: e.Deviation}}
+}
+
+// constant is the deviation of a channel, relative to its mean, up to which it is taken for rounding.
+const constant = 1e-6
+
+// Standardise measures mean and deviation of the features in inputs [..., channels]. A channel that is the same everywhere gets
+// the deviation 1. Frames that hold numbers that are not finite are left out. It does nothing to an encoder of waveforms.
+func (e *Encoder) Standardise(inputs []tensor.Tensor) {
+	if e.Mean.Data == nil {
+		return
+	}
+	channels := e.Mean.Len()
+	mean, square, n := make([]float64, channels), make([]float64, channels), 0.0
+	each := func(visit func(frame []float32)) {
+		for _, x := range inputs {
+			if x.Channels() != channels {
+				panic(fmt.Sprintf("vqvae.Encoder: features of shape %v, want %d channels", x, channels))
+			}
+			for r := range x.Rows() {
+				if !slices.ContainsFunc(x.Row(r), func(v float32) bool { return v-v != 0 }) {
+					visit(x.Row(r))
+				}
+			}
+		}
+	}
+	each(func(frame []float32) {
+		n++
+		for i, v := range frame {
+			mean[i] += float64(v)
+		}
+	})
+	if n == 0 {
+		return
+	}
+	for i := range mean {
+		mean[i] /= n
+	}
+	each(func(frame []float32) {
+		for i, v := range frame {
+			d := float64(v) - mean[i]
+			square[i] += float64(d * d)
+		}
+	})
+	for i, m := range mean {
+		deviation := math.Sqrt(square[i] / n)
+		if deviation <= constant*math.Abs(m) {
+			deviation = 1
+		}
+		e.Mean.Data[i], e.Deviation.Data[i] = float32(m), float32(deviation)
+	}
+}
+
+// standardised returns (x - Mean) / Deviation; a waveform as it is.
+func (e *Encoder) standardised(a *tensor.Arena, x tensor.Tensor) tensor.Tensor {
+	if e.Mean.Data == nil {
+		return x
+	}
+	y := a.Like(x)
+	for r := range x.Rows() {
+		from, to := x.Row(r), y.Row(r)
+		for i, v := range from {
+			to[i] = (v - e.Mean.Data[i]) / e.Deviation.Data[i]
+		}
+	}
+	return y
+}
+
 // EncoderSaved is what Forward leaves for Backward: the input of each layer.
 type EncoderSaved []tensor.Tensor
 
-// Forward returns z for a waveform x [B, T, 1], T a multiple of the hop.
+// Forward returns z for an input x [B, N, channels], N a multiple of Stride.
 func (e *Encoder) Forward(a *tensor.Arena, x tensor.Tensor) (z tensor.Tensor, saved EncoderSaved) {
 	last := len(e.Layers) - 1
+	x = e.standardised(a, x)
 	saved = make(EncoderSaved, 0, len(e.Layers))
 	for _, l := range e.Layers[:last] {
 		stride := l.Config().Width.Stride

@@ -71,7 +71,7 @@ func TestEncoderAgainstLayers(t *testing.T) {
 		for _, p := range e.Parameters() {
 			nn.Normal(p.Value, 0.2, src)
 		}
-		a, x := &tensor.Arena{Poison: true}, random(src, 3, 7*c.Hop(), 1)
+		a, x := &tensor.Arena{Poison: true}, random(src, 3, 7*c.Stride(), 1)
 
 		var inputs []tensor.Tensor
 		y := x
@@ -103,8 +103,8 @@ func TestEncoderAgainstLayers(t *testing.T) {
 func TestEncoderGradients(t *testing.T) {
 	for _, c := range []EncoderConfig{
 		tiny().Encoder,
-		{Channels: []int{3, 5}, Strides: []int{5, 2}},
-		{Channels: []int{4, 6, 8}, Strides: []int{1, 4, 3}},
+		{Input: Wave, Channels: []int{3, 5}, Strides: []int{5, 2}},
+		{Input: Wave, Channels: []int{4, 6, 8}, Strides: []int{1, 4, 3}},
 	} {
 		t.Run(fmt.Sprint(c.Strides), func(t *testing.T) {
 			src := rand.NewPCG(1, 2)
@@ -112,7 +112,7 @@ func TestEncoderGradients(t *testing.T) {
 			for _, p := range e.Parameters() {
 				nn.Normal(p.Value, 0.5, src)
 			}
-			x := random(src, 2, 9*c.Hop(), 1)
+			x := random(src, 2, 9*c.Stride(), c.InputChannels())
 			leaveKinks(e, x)
 			a := new(tensor.Arena)
 			z, saved := e.Forward(a, x)

@@ -13,16 +13,17 @@ import (
 // config is a model too small for speech.
 var config = vqvae.Config{
 	Rate: 16000, Levels: 16,
-	Encoder:   vqvae.EncoderConfig{Channels: []int{16, 16}, Strides: []int{2, 2}},
+	Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{16, 16}, Strides: []int{2, 2}},
 	Quantiser: vqvae.QuantiserConfig{Entries: 8, Dim: 16, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99, Dead: 0.03},
 	Decoder:   vqvae.DecoderConfig{Residual: 16, Skip: 16, Layers: 3, Cycles: 1, Speaker: 4},
 }
 
-// sawtooth returns size sequences of n levels.
+// sawtooth returns size sequences of n levels. (Package frontend makes batches of sound.)
 func sawtooth(size, n int) vqvae.Batch {
-	b := vqvae.Batch{Levels: make([]int32, size*n), Size: size, Speakers: make([]int32, size)}
+	b := vqvae.Batch{Levels: make([]int32, size*n), Input: tensor.New(size, n, 1), Size: size, Speakers: make([]int32, size)}
 	for i := range b.Levels {
 		b.Levels[i] = int32((i * (1 + i/n)) % 16)
+		b.Input.Data[i] = float32(b.Levels[i])/7.5 - 1
 	}
 	return b
 }
@@ -53,25 +54,25 @@ func Example() {
 			first = last
 		}
 	}
-	fmt.Println(len(model.Codes(arena, batch.Levels, 2)), "codes")
+	fmt.Println(len(model.Codes(arena, batch.Input)), "codes")
 	fmt.Println("learnt:", last < first/4)
 	// Output:
 	// 32 codes
 	// learnt: true
 }
 
-// Sound of any length is encoded piece by piece.
+// An input of any length is encoded piece by piece.
 func ExampleStream() {
 	model, err := vqvae.New(config, []string{"ada"}, dilated.Float32, rand.NewPCG(1, 2))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	levels := sawtooth(1, 1001).Levels
+	input := sawtooth(1, 1000).Input.Data
 	stream := vqvae.NewStream(model)
-	codes := append([]int32{}, stream.Write(levels[:300]).Codes...)
-	codes = append(codes, stream.Write(levels[300:]).Codes...)
+	codes := append([]int32{}, stream.Write(input[:300]).Codes...)
+	codes = append(codes, stream.Write(input[300:]).Codes...)
 	codes = append(codes, stream.Close().Codes...)
-	fmt.Println(len(codes), "codes, one for every", config.Encoder.Hop(), "samples")
-	// Output: 251 codes, one for every 4 samples
+	fmt.Println(len(codes), "codes, one for every", config.Hop(), "samples")
+	// Output: 250 codes, one for every 4 samples
 }

@@ -1,8 +1,9 @@
 // Package vqvae holds the VQ-VAE of speech (van den Oord et al., Neural Discrete Representation Learning, arXiv 1711.00937,
-// below "the paper"): an encoder makes a vector of every hop of a waveform, a quantiser replaces it by the nearest entry of a
+// below "the paper"): an encoder makes a vector of every hop of sound, a quantiser replaces it by the nearest entry of a
 // codebook, and a WaveNet, which is told the entries and the speaker, predicts the waveform step by step.
 //
-// Sound is mu-law levels, int32 from 0 to Levels-1, with silence at Levels/2.
+// The encoder sees a tensor [B, N, channels], a step for each [Config.InputHop] samples, and the decoder levels, int32 from 0 to
+// Levels-1, with silence at Levels/2. Package frontend makes both of sound, and sound of levels.
 package vqvae
 
 import (
@@ -17,9 +18,9 @@ import (
 	"github.com/vqaudio/vqaudio/wavenet"
 )
 
-// Model is a VQ-VAE over mu-law levels:
+// Model is a VQ-VAE of sound:
 //
-//	z_e    = Encoder(levels)                            [B, T/hop, D]
+//	z_e    = Encoder(input)                             [B, T/hop, D]
 //	e      = Quantiser(z_e)                             [B, T/hop, D]
 //	loss   = -log p(levels | e, Voices[speaker]) + commitment (+ codebook)
 //
@@ -73,15 +74,18 @@ func (m *Model) Parameters() nn.Parameters {
 	return append(ps, m.Decoder.Parameters().Named("decoder")...)
 }
 
-// State returns what training changes besides, without gradients: "quantiser.codebook" if it is trained by average,
-// "quantiser.sums", "quantiser.counts", "quantiser.initialised".
-func (m *Model) State() nn.Parameters { return m.Quantiser.State().Named("quantiser") }
+// State returns what training changes besides, without gradients: "encoder.mean" and "encoder.deviation" of features,
+// "quantiser.codebook" if it is trained by average, "quantiser.sums", "quantiser.counts", "quantiser.initialised".
+func (m *Model) State() nn.Parameters {
+	return append(m.Encoder.State().Named("encoder"), m.Quantiser.State().Named("quantiser")...)
+}
 
-// Batch is sound to train on.
+// Batch is sound to train on. Package frontend makes it.
 type Batch struct {
-	Levels   []int32 // [B*T] mu-law levels, T a multiple of the hop
-	Size     int     // B
-	Speakers []int32 // [B]; not looked at by a model without speakers
+	Levels   []int32       // [B*T] levels, T a multiple of the hop
+	Input    tensor.Tensor // [B, T/InputHop, channels]: what the encoder sees of the same sound
+	Size     int           // B
+	Speakers []int32       // [B]; not looked at by a model without speakers
 }
 
 // Losses are those of a batch, in nats per sample or as [Quantiser] says, and what else it shows.
@@ -102,10 +106,13 @@ func (m *Model) Step(a *tensor.Arena, b Batch, src rand.Source) Losses {
 		m.Quantiser.collect(tensor.Tensor{}, Quantised{})
 		return Losses{}
 	}
-	if hop := m.Config.Encoder.Hop(); b.Size < 1 || len(b.Levels)%(b.Size*hop) != 0 {
+	if hop := m.Config.Hop(); b.Size < 1 || len(b.Levels)%(b.Size*hop) != 0 {
 		panic(fmt.Sprintf("vqvae.Model: %d levels in a batch of %d, want a multiple of the hop of %d for each", len(b.Levels), b.Size, hop))
 	}
-	z, saved := m.Encoder.Forward(a, m.waveform(a, b.Levels, b.Size))
+	if steps := len(b.Levels) / b.Size / m.Config.InputHop(); b.Input.Rank() != 3 || b.Input.Dim(0) != b.Size || b.Input.Dim(1) != steps {
+		panic(fmt.Sprintf("vqvae.Model: input of shape %v for %d levels in a batch of %d, want %d steps for each", b.Input, len(b.Levels), b.Size, steps))
+	}
+	z, saved := m.Encoder.Forward(a, b.Input)
 	v := m.Quantiser.Forward(a, z)
 	commitment, codebook := m.Quantiser.Losses(v)
 
@@ -138,26 +145,25 @@ func (m *Model) Update(src rand.Source) Repairs { return m.Quantiser.update(src)
 func (m *Model) InitialiseCodebook(a *tensor.Arena, batches []Batch, src rand.Source) error {
 	var all []float32
 	for _, b := range batches {
-		if len(b.Levels) == 0 {
+		if b.Input.Len() == 0 {
 			continue
 		}
 		scratch := a.Mark()
-		all = append(all, m.Encode(a, b.Levels, b.Size).Data...)
+		all = append(all, m.Encode(a, b.Input).Data...)
 		a.Release(scratch)
 	}
 	return m.Quantiser.initialise(all, src)
 }
 
-// Encode returns z_e [batch, ceil(T/hop), D] for sequences of T levels, [batch*T]. If T is no multiple of the hop, silence
-// follows.
-func (m *Model) Encode(a *tensor.Arena, levels []int32, batch int) tensor.Tensor {
-	z, _ := m.Encoder.Forward(a, m.waveform(a, levels, batch))
+// Encode returns z_e [B, N/Stride, D] for an input [B, N, channels], N a multiple of [EncoderConfig.Stride].
+func (m *Model) Encode(a *tensor.Arena, input tensor.Tensor) tensor.Tensor {
+	z, _ := m.Encoder.Forward(a, input)
 	return z
 }
 
-// Codes returns the codes [batch*ceil(T/hop)] of what Encode returns.
-func (m *Model) Codes(a *tensor.Arena, levels []int32, batch int) []int32 {
-	return m.Quantiser.Forward(a, m.Encode(a, levels, batch)).Codes
+// Codes returns the codes [B*N/Stride] of what Encode returns.
+func (m *Model) Codes(a *tensor.Arena, input tensor.Tensor) []int32 {
+	return m.Quantiser.Forward(a, m.Encode(a, input)).Codes
 }
 
 // Embed returns the entries of codes [batch*F]: [batch, F, D].
@@ -178,36 +184,4 @@ func (m *Model) input(a *tensor.Arena, levels []int32, batch int, local tensor.T
 		in.Global = m.Voices.Forward(a, speakers)
 	}
 	return in
-}
-
-// waveform returns levels [batch*T] as numbers from -1 to 1, [batch, T, 1], with silence up to the next multiple of the hop.
-func (m *Model) waveform(a *tensor.Arena, levels []int32, batch int) tensor.Tensor {
-	if batch < 1 || len(levels)%batch != 0 {
-		panic(fmt.Sprintf("vqvae.Model: %d levels in a batch of %d", len(levels), batch))
-	}
-	n, hop := len(levels)/batch, m.Config.Encoder.Hop()
-	x := a.Tensor(batch, (n+hop-1)/hop*hop, 1)
-	for b := range batch {
-		row := x.Data[b*x.Dim(1) : (b+1)*x.Dim(1)]
-		m.toWave(row, levels[b*n:(b+1)*n])
-		for i := n; i < len(row); i++ {
-			row[i] = m.silence()
-		}
-	}
-	return x
-}
-
-// toWave writes levels as numbers from -1 to 1.
-func (m *Model) toWave(x []float32, levels []int32) {
-	step := float32(2 / float64(m.Config.Levels-1))
-	for i, l := range levels {
-		x[i] = float32(float32(l)*step) - 1
-	}
-}
-
-// silence is the number of the level of silence.
-func (m *Model) silence() float32 {
-	var x [1]float32
-	m.toWave(x[:], []int32{m.Decoder.First()})
-	return x[0]
 }

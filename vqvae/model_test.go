@@ -19,7 +19,7 @@ import (
 func tiny() Config {
 	return Config{
 		Rate: 16000, Levels: 32,
-		Encoder:   EncoderConfig{Channels: []int{17, 18, 20}, Strides: []int{2, 3, 2}},
+		Encoder:   EncoderConfig{Input: Wave, Channels: []int{17, 18, 20}, Strides: []int{2, 3, 2}},
 		Quantiser: QuantiserConfig{Entries: 11, Dim: 16, Codebook: ByAverage, Beta: 0.25, Decay: 0.9, Dead: 0.1},
 		Decoder:   DecoderConfig{Residual: 16, Skip: 19, Layers: 3, Cycles: 2, Upsample: []int{2}, Speaker: 5},
 	}
@@ -38,12 +38,16 @@ func newModel(t *testing.T, c Config, p dilated.Precision) *Model {
 	return m
 }
 
-// noise returns a batch of random levels.
+// noise returns a batch of random levels and a random input.
 func noise(c Config, size, frames int, seed uint64) Batch {
 	r := rand.New(rand.NewPCG(seed, 0))
-	b := Batch{Levels: make([]int32, size*frames*c.Encoder.Hop()), Size: size, Speakers: make([]int32, size)}
+	b := Batch{Levels: make([]int32, size*frames*c.Hop()), Size: size, Speakers: make([]int32, size)}
 	for i := range b.Levels {
 		b.Levels[i] = int32(r.IntN(c.Levels))
+	}
+	b.Input = tensor.New(size, frames*c.Encoder.Stride(), c.Encoder.InputChannels())
+	for i := range b.Input.Data {
+		b.Input.Data[i] = 2*r.Float32() - 1
 	}
 	for i := range b.Speakers {
 		b.Speakers[i] = int32(r.IntN(3))
@@ -110,7 +114,7 @@ func TestGradients(t *testing.T) {
 				nn.Normal(m.Decoder.Out2.Weight.Value, 0.2, rand.NewPCG(9, 9)) // far from the first predictions, whose gradients are small
 				b := noise(c, 2, 12, 8)
 				a := new(tensor.Arena)
-				leaveKinks(m.Encoder, m.waveform(a, b.Levels, b.Size))
+				leaveKinks(m.Encoder, b.Input)
 				if err := m.InitialiseCodebook(a, []Batch{noise(c, 4, 12, 10)}, rand.NewPCG(3, 4)); err != nil {
 					t.Fatal(err)
 				}
@@ -122,12 +126,12 @@ func TestGradients(t *testing.T) {
 				m.Parameters().ZeroGrad()
 				losses := m.Step(a, b, rand.NewPCG(5, 6))
 
-				z0 := m.Encode(a, b.Levels, b.Size)
+				z0 := m.Encode(a, b.Input)
 				e0 := m.Embed(a, losses.Codes, b.Size)
 				sources := m.Quantiser.Jitter(a, 12, b.Size, rand.NewPCG(5, 6))
 				loss := func() float64 {
 					a := new(tensor.Arena)
-					z, e := m.Encode(a, b.Levels, b.Size), m.Embed(a, losses.Codes, b.Size)
+					z, e := m.Encode(a, b.Input), m.Embed(a, losses.Codes, b.Size)
 					local := a.Like(z)
 					n := z.Channels()
 					for i := range local.Data {
@@ -341,7 +345,7 @@ func TestEmptyAndLost(t *testing.T) {
 		if err := m.InitialiseCodebook(a, []Batch{{}, {Size: 1}}, rand.NewPCG(1, 1)); err == nil || !equal(state(), before) {
 			t.Errorf("codebook initialised from nothing: error %v", err)
 		}
-		if codes := m.Codes(a, nil, 3); len(codes) != 0 {
+		if codes := m.Codes(a, tensor.New(3, 0, 1)); len(codes) != 0 {
 			t.Errorf("codes %v of nothing", codes)
 		}
 
@@ -364,9 +368,12 @@ func TestEmptyAndLost(t *testing.T) {
 func TestWrongBatches(t *testing.T) {
 	m := newModel(t, tiny(), dilated.Float32)
 	for name, b := range map[string]Batch{
-		"no size":          {Levels: make([]int32, 24)},
-		"part of a frame":  {Levels: make([]int32, 23), Size: 1, Speakers: make([]int32, 1)},
-		"too few speakers": {Levels: make([]int32, 24), Size: 2, Speakers: make([]int32, 1)},
+		"no size":          {Levels: make([]int32, 24), Input: tensor.New(1, 24, 1)},
+		"part of a frame":  {Levels: make([]int32, 23), Input: tensor.New(1, 23, 1), Size: 1, Speakers: make([]int32, 1)},
+		"too few speakers": {Levels: make([]int32, 24), Input: tensor.New(2, 12, 1), Size: 2, Speakers: make([]int32, 1)},
+		"no input":         {Levels: make([]int32, 24), Size: 1, Speakers: make([]int32, 1)},
+		"too little input": {Levels: make([]int32, 24), Input: tensor.New(1, 12, 1), Size: 1, Speakers: make([]int32, 1)},
+		"other input":      {Levels: make([]int32, 24), Input: tensor.New(1, 24, 2), Size: 1, Speakers: make([]int32, 1)},
 	} {
 		func() {
 			defer func() {

@@ -1,34 +1,35 @@
 package vqvae
 
 import (
-	"slices"
+	"fmt"
 
 	"github.com/vqaudio/vqaudio/internal/kernel"
 	"github.com/vqaudio/vqaudio/tensor"
 )
 
-// Stream encodes sound that comes in pieces. The pieces may be of any size; all frames together are those that [Model.Encode]
-// and [Model.Codes] give for the whole sound, bit for bit. What a stream holds in memory does not grow with the sound.
+// Stream encodes an input that comes in pieces. The pieces may be of any size; all frames together are those that
+// [Model.Encode] and [Model.Codes] give for the whole, bit for bit. What a stream holds in memory does not grow with the input.
 //
 //	s := vqvae.NewStream(model)
 //	for ... {
-//		frames := s.Write(levels)
+//		frames := s.Write(input)
 //	}
 //	frames := s.Close()
 //
 // A frame is encoded from a block with a margin of frames on both sides, those that its receptive field reaches into; the
 // margin's own frames are dropped.
 type Stream struct {
-	model   *Model
-	encoder *Encoder        // frozen
-	book    kernel.Codebook // packed
-	arena   tensor.Arena
-	hop     int
-	before  int // frames of the margins
-	after   int
-	block   int       // frames that are encoded at a time
-	wave    []float32 // the margin before, and what is to be encoded
-	done    int       // frames of wave that have been encoded: the margin before
+	model    *Model
+	encoder  *Encoder        // frozen
+	book     kernel.Codebook // packed
+	arena    tensor.Arena
+	channels int // of the input
+	frame    int // elements of the input for a frame
+	before   int // frames of the margins
+	after    int
+	block    int       // frames that are encoded at a time
+	input    []float32 // the margin before, and what is to be encoded
+	done     int       // frames of input that have been encoded: the margin before
 
 	codes   []int32 // for the caller
 	vectors []float32
@@ -48,7 +49,9 @@ const blockElements = 1 << 20
 // may be made of one model, each for one goroutine at a time.
 func NewStream(m *Model) *Stream {
 	q := m.Config.Quantiser
-	s := &Stream{model: m, encoder: m.Encoder.frozen(), book: m.Quantiser.pack(make([]float32, kernel.CodebookLen(q.Entries, q.Dim))), hop: m.Config.Encoder.Hop()}
+	s := &Stream{model: m, encoder: m.Encoder.frozen(), book: m.Quantiser.pack(make([]float32, kernel.CodebookLen(q.Entries, q.Dim)))}
+	s.channels = m.Config.Encoder.InputChannels()
+	s.frame = m.Config.Encoder.Stride() * s.channels
 	s.before, s.after = m.Config.Encoder.margins()
 	s.block = max(1, blockElements/m.Config.Encoder.activations()-s.before-s.after)
 	return s
@@ -56,19 +59,19 @@ func NewStream(m *Model) *Stream {
 
 // margins returns the numbers of whole frames before and after a frame that its receptive field reaches into.
 func (c EncoderConfig) margins() (before, after int) {
-	hop, samples, stride := c.Hop(), 0, 1
+	steps, stride := 0, 1 // before the first step of a frame
 	stack := c.Stack()
 	for _, a := range stack {
-		samples += a.Before * stride
+		steps += a.Before * stride
 		stride *= a.Stride
 	}
-	return (samples + hop - 1) / hop, (stack.ReceptiveField() - samples - 1) / hop
+	return (steps + stride - 1) / stride, (stack.ReceptiveField() - steps - 1) / stride
 }
 
 // activations is the number of elements of all layers' inputs and outputs for a frame.
 func (c EncoderConfig) activations() int {
-	steps := c.Hop()
-	n := steps
+	steps := c.Stride()
+	n := steps * c.InputChannels()
 	for i, s := range c.Strides {
 		steps /= s
 		n += steps * c.Channels[i]
@@ -76,34 +79,36 @@ func (c EncoderConfig) activations() int {
 	return n
 }
 
-// Write takes the next levels and returns the frames that they complete: none before there is a whole block.
-func (s *Stream) Write(levels []int32) Frames {
+// Write takes the next of the input, whole steps, flat, and returns the frames that they complete: none before there is a
+// whole block.
+func (s *Stream) Write(input []float32) Frames {
+	if len(input)%s.channels != 0 {
+		panic(fmt.Sprintf("vqvae.Stream: %d elements, want steps of %d", len(input), s.channels))
+	}
 	s.begin()
-	for len(levels) > 0 {
-		full := (s.done + s.block + s.after) * s.hop
-		at := len(s.wave)
-		n := min(len(levels), full-at)
-		s.wave = slices.Grow(s.wave, n)[:at+n]
-		s.model.toWave(s.wave[at:], levels[:n])
-		levels = levels[n:]
-		if at+n == full {
+	for len(input) > 0 {
+		full := (s.done + s.block + s.after) * s.frame
+		n := min(len(input), full-len(s.input))
+		s.input = append(s.input, input[:n]...)
+		input = input[n:]
+		if len(s.input) == full {
 			s.encode(s.block)
 		}
 	}
 	return s.frames()
 }
 
-// Close returns the last frames. If the sound does not end with a whole frame, silence follows. The stream is then ready for
-// other sound.
+// Close returns the last frames. It panics if the input does not end with a whole frame. The stream is then ready for other
+// input.
 func (s *Stream) Close() Frames {
-	s.begin()
-	for len(s.wave)%s.hop != 0 {
-		s.wave = append(s.wave, s.model.silence())
+	if len(s.input)%s.frame != 0 {
+		panic(fmt.Sprintf("vqvae.Stream: the input ends with %d of the %d elements of a frame", len(s.input)%s.frame, s.frame))
 	}
-	if n := len(s.wave)/s.hop - s.done; n > 0 {
+	s.begin()
+	if n := len(s.input)/s.frame - s.done; n > 0 {
 		s.encode(n)
 	}
-	s.wave, s.done = nil, 0
+	s.input, s.done = nil, 0
 	return s.frames()
 }
 
@@ -113,10 +118,10 @@ func (s *Stream) frames() Frames {
 	return Frames{Codes: s.codes, Vectors: tensor.From(s.vectors, len(s.codes), s.model.Config.Quantiser.Dim)}
 }
 
-// encode encodes the next n frames of wave, and drops what those behind them do not depend on.
+// encode encodes the next n frames of the input, and drops what those behind them do not depend on.
 func (s *Stream) encode(n int) {
 	dim := s.model.Config.Quantiser.Dim
-	z, _ := s.encoder.Forward(&s.arena, tensor.From(s.wave, 1, len(s.wave), 1))
+	z, _ := s.encoder.Forward(&s.arena, tensor.From(s.input, 1, len(s.input)/s.channels, s.channels))
 	z = tensor.From(z.Data[s.done*dim:(s.done+n)*dim], n, dim)
 	v := Quantised{Codes: s.arena.Int32s(n), Distances: s.arena.Floats(n)}
 	s.model.Quantiser.nearest(v, z, s.book)
@@ -126,6 +131,6 @@ func (s *Stream) encode(n int) {
 
 	s.done += n
 	gone := max(0, s.done-s.before)
-	s.wave = s.wave[:copy(s.wave, s.wave[gone*s.hop:])]
+	s.input = s.input[:copy(s.input, s.input[gone*s.frame:])]
 	s.done -= gone
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/vqaudio/vqaudio/audio"
-	"github.com/vqaudio/vqaudio/vqvae"
+	"github.com/vqaudio/vqaudio/frontend"
 )
 
 func convertCommand() *cli.Command {
@@ -94,14 +94,10 @@ func (s *synthesis) convert(ctx context.Context, b *batch, file soundFile, level
 		return err
 	}
 	defer u.discard()
-	samples, stream, levels := int64(0), vqvae.NewStream(s.model), []int32(nil)
+	samples, encoder := int64(0), frontend.NewEncoder(s.front, s.model)
 	err = audio.Copy(r, func(block []float64) error {
-		levels = levels[:0]
-		for _, x := range block {
-			levels = append(levels, s.law.Encode(x))
-		}
 		samples += int64(len(block))
-		if err := u.write(stream.Write(levels).Codes); err != nil {
+		if err := u.write(encoder.Write(block).Codes); err != nil {
 			return err
 		}
 		return ctx.Err()
@@ -109,7 +105,7 @@ func (s *synthesis) convert(ctx context.Context, b *batch, file soundFile, level
 	if err != nil {
 		return err
 	}
-	if err := u.write(stream.Close().Codes); err != nil {
+	if err := u.write(encoder.Close().Codes); err != nil {
 		return err
 	}
 	if info := r.reader.Info(); info.Truncated {

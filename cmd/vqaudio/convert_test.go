@@ -32,7 +32,7 @@ func saveVoices(t *testing.T, dir string) *vqvae.Model {
 	}{{"mute", 0}, {"model", 3}} {
 		c := vqvae.Config{
 			Rate: 8000, Levels: 256, Level: -26,
-			Encoder:   vqvae.EncoderConfig{Channels: []int{60, 8}, Strides: []int{4, 4}},
+			Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{60, 8}, Strides: []int{4, 4}},
 			Quantiser: vqvae.QuantiserConfig{Entries: 16, Dim: 5, Codebook: "average", Beta: 0.25, Decay: 0.99},
 			Decoder:   vqvae.DecoderConfig{Residual: 8, Skip: 12, Layers: 3, Cycles: 1, Upsample: []int{2}, Speaker: m.channels},
 		}
@@ -41,11 +41,11 @@ func saveVoices(t *testing.T, dir string) *vqvae.Model {
 		if err != nil {
 			t.Fatal(err)
 		}
-		levels := make([]int32, 4000)
-		for i := range levels {
-			levels[i] = rand.New(src).Int32N(256)
+		input := tensor.New(1, 4000, 1)
+		for i := range input.Data {
+			input.Data[i] = 2*rand.New(src).Float32() - 1
 		}
-		if err := model.InitialiseCodebook(new(tensor.Arena), []vqvae.Batch{{Levels: levels, Size: 1}}, src); err != nil {
+		if err := model.InitialiseCodebook(new(tensor.Arena), []vqvae.Batch{{Input: input, Size: 1}}, src); err != nil {
 			t.Fatal(err)
 		}
 		if err := checkpoint.Save(filepath.Join(dir, m.name+".safetensors"), &checkpoint.File{Model: model}); err != nil {

@@ -138,7 +138,7 @@ func (s *synthesis) checkUnits(ctx context.Context, name string, format units.Fo
 		u, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			c := s.model.Config
-			return float64(frames) * float64(c.Encoder.Hop()) / float64(c.Rate), ctx.Err()
+			return float64(frames) * float64(c.Hop()) / float64(c.Rate), ctx.Err()
 		}
 		if err == nil {
 			err = s.checkUtterance(u)
@@ -166,7 +166,7 @@ func (s *synthesis) checkUtterance(u *units.Utterance) error {
 	for _, v := range []struct {
 		name      string
 		has, want int
-	}{{"rate", u.Rate, c.Rate}, {"hop", u.Hop, c.Encoder.Hop()}, {"number of units", u.K, c.Quantiser.Entries}} {
+	}{{"rate", u.Rate, c.Rate}, {"hop", u.Hop, c.Hop()}, {"number of units", u.K, c.Quantiser.Entries}} {
 		if v.has != 0 && v.has != v.want {
 			return wrong("the %s is %d, the model's is %d", v.name, v.has, v.want)
 		}
@@ -219,5 +219,5 @@ func (s *synthesis) decode(ctx context.Context, b *batch, in *units.Utterance) e
 	if err := u.write(codes); err != nil {
 		return err
 	}
-	return u.close(in.Frames() * int64(s.model.Config.Encoder.Hop()))
+	return u.close(in.Frames() * int64(s.model.Config.Hop()))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/vqaudio/vqaudio/checkpoint"
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/evaluate"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/units"
@@ -97,7 +98,11 @@ func runEncode(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	e := &encoding{model: f.Model, level: level, options: options}
+	front, err := frontend.New(f.Model.Config)
+	if err != nil {
+		return fmt.Errorf("%s: %w", model, err)
+	}
+	e := &encoding{model: f.Model, front: front, level: level, options: options}
 	e.counts = make([]int64, f.Model.Config.Quantiser.Entries)
 	var unseen []error
 	if e.list, err = listSound(c.Args().Tail(), func(err error) { unseen = append(unseen, err) }); err != nil {
@@ -109,7 +114,7 @@ func runEncode(c *cli.Context) error {
 		}
 	}
 	r := encodeReport{Model: model, Fingerprint: checkpoint.Fingerprint(f.Model), Output: out, Format: string(format)}
-	e.info = units.Info{Rate: f.Model.Config.Rate, Hop: f.Model.Config.Encoder.Hop(), K: len(e.counts), Model: r.Fingerprint}
+	e.info = units.Info{Rate: f.Model.Config.Rate, Hop: f.Model.Config.Hop(), K: len(e.counts), Model: r.Fingerprint}
 	w, err := createUnits(c, format, options)
 	if err != nil {
 		return err
@@ -158,6 +163,7 @@ func (r *encodeReport) print(c *cli.Context) error {
 // first recording as they come, and those of the next when that is complete.
 type encoding struct {
 	model   *vqvae.Model
+	front   *frontend.Frontend
 	info    units.Info
 	level   float64
 	options units.Options
@@ -215,8 +221,7 @@ func (e *encoding) run(ctx context.Context, w *units.Writer) error {
 
 // work encodes recordings until there is none left.
 func (e *encoding) work(ctx context.Context, queue chan<- *encoded) {
-	stream := vqvae.NewStream(e.model)
-	law := audio.NewMuLaw(e.model.Config.Levels)
+	encoder := frontend.NewEncoder(e.front, e.model)
 	for ctx.Err() == nil {
 		e.mu.Lock()
 		if e.next == len(e.list) {
@@ -230,15 +235,15 @@ func (e *encoding) work(ctx context.Context, queue chan<- *encoded) {
 		case <-ctx.Done():
 		}
 		e.mu.Unlock()
-		if r.err = e.encode(ctx, r, stream, law); r.err != nil {
-			stream = vqvae.NewStream(e.model)
+		if r.err = e.encode(ctx, r, encoder); r.err != nil {
+			encoder = frontend.NewEncoder(e.front, e.model)
 		}
 		close(r.codes)
 	}
 }
 
 // encode encodes a recording.
-func (e *encoding) encode(ctx context.Context, r *encoded, stream *vqvae.Stream, law *audio.MuLaw) error {
+func (e *encoding) encode(ctx context.Context, r *encoded, encoder *frontend.Encoder) error {
 	in, err := openRecording(r.name, e.info.Rate, e.level)
 	if err != nil {
 		return err
@@ -255,17 +260,12 @@ func (e *encoding) encode(ctx context.Context, r *encoded, stream *vqvae.Stream,
 			return ctx.Err()
 		}
 	}
-	var levels []int32
 	err = audio.Copy(in, func(block []float64) error {
-		levels = levels[:0]
-		for _, x := range block {
-			levels = append(levels, law.Encode(x))
-		}
 		r.samples += int64(len(block))
-		return errors.Join(send(stream.Write(levels).Codes), ctx.Err())
+		return errors.Join(send(encoder.Write(block).Codes), ctx.Err())
 	})
 	if err == nil {
-		err = send(stream.Close().Codes)
+		err = send(encoder.Close().Codes)
 	}
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/checkpoint"
 	"github.com/vqaudio/vqaudio/dilated"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/units"
 )
@@ -60,6 +61,10 @@ func content(t *testing.T, name string) string {
 func TestEncode(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := saveVoices(t, ".").With(dilated.Float32)
+	front, err := frontend.New(model.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, n := range map[string]int{"in/a.wav": 1005, "in/b/c.wav": 333, "in/b/d.e.wav": 16, "in/empty.wav": 0, "in/long.wav": 20000} {
 		saveSound(t, name, n)
 	}
@@ -84,11 +89,13 @@ func TestEncode(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Close()
-		var levels []int32
+		var samples []float32
 		for _, x := range sound.Data {
-			levels = append(levels, audio.NewMuLaw(256).Encode(x))
+			samples = append(samples, float32(x))
 		}
-		if want := model.Codes(new(tensor.Arena), levels, 1); !slices.Equal(u.Units, want) {
+		batch := front.NewBatch(1, len(samples))
+		front.Fill(&batch, samples)
+		if want := model.Codes(new(tensor.Arena), batch.Input); !slices.Equal(u.Units, want) {
 			t.Errorf("%s: units %v, want %v", name, u.Units, want)
 		}
 		frames += u.Len()

@@ -16,6 +16,7 @@ import (
 	"github.com/vqaudio/vqaudio/checkpoint"
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/files"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/train"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -115,12 +116,12 @@ func describeModel(f *checkpoint.File, name string) (*modelInfo, error) {
 	field := func(samples int) receptiveField {
 		return receptiveField{samples, 1000 * float64(samples) / float64(config.Rate)}
 	}
-	hop := config.Encoder.Hop()
+	hop := config.Hop()
 	rate := float64(config.Rate) / float64(hop)
 	info := &modelInfo{
 		File: name, Fingerprint: checkpoint.Fingerprint(f.Model), Config: config,
 		Hop: hop, CodeRate: rate, RawBitRate: rate * math.Log2(float64(config.Quantiser.Entries)),
-		Encoder: field(config.Encoder.Stack().ReceptiveField()), Decoder: field(config.WaveNet().ReceptiveField()),
+		Encoder: field(frontend.ReceptiveField(config)), Decoder: field(config.WaveNet().ReceptiveField()),
 		Speakers: f.Model.Speakers.Names(),
 	}
 	info.Parameters, info.ParameterCount = partSizes(f.Model)

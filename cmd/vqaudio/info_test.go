@@ -85,7 +85,7 @@ func TestInfo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hop := c.Model.Encoder.Hop()
+	hop := c.Model.Hop()
 	text, err := runOne(infoCommand(), dir) // a run
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestInfoJSON(t *testing.T) {
 	if len(info.Training.Validations) != 40 || info.Training.Best.Step != 390 || info.Training.Samples != 2_500_000 {
 		t.Errorf("training %+v", info.Training)
 	}
-	if info.Hop != c.Encoder.Hop() || info.CodeRate != float64(c.Rate)/float64(info.Hop) {
+	if info.Hop != c.Hop() || info.CodeRate != float64(c.Rate)/float64(info.Hop) {
 		t.Errorf("hop %d, %v codes a second", info.Hop, info.CodeRate)
 	}
 }
@@ -170,31 +170,33 @@ func TestReceptiveFields(t *testing.T) {
 		t.Errorf("training %v of a model alone", info.Training)
 	}
 	a, m, r := new(tensor.Arena), f.Model, rand.New(rand.NewPCG(1, 2))
-	hop := m.Config.Encoder.Hop()
+	hop := m.Config.Hop()
 	frames := 2*max(info.Encoder.Samples, info.Decoder.Samples)/hop + 4
-	levels := make([]int32, frames*hop)
-	for i := range levels {
-		levels[i] = int32(r.IntN(m.Config.Levels))
+	input := tensor.New(1, frames*hop, 1)
+	for i := range input.Data {
+		input.Data[i] = 2*r.Float32() - 1
 	}
-	change := func(i int) { levels[i] ^= int32(m.Config.Levels / 2) }
-
-	z := slices.Clone(m.Encode(a, levels, 1).Row(frames / 2))
+	z := slices.Clone(m.Encode(a, input).Row(frames / 2))
 	samples := 0
-	for i := range levels {
-		change(i)
-		if !slices.Equal(m.Encode(a, levels, 1).Row(frames/2), z) {
+	for i := range input.Data {
+		input.Data[i]++
+		if !slices.Equal(m.Encode(a, input).Row(frames/2), z) {
 			samples++
 		}
-		change(i)
+		input.Data[i]--
 		a.Reset()
 	}
 	if samples != info.Encoder.Samples {
 		t.Errorf("a code depends on %d samples, info says %d", samples, info.Encoder.Samples)
 	}
 
+	levels := make([]int32, frames*hop)
+	for i := range levels {
+		levels[i] = int32(r.IntN(m.Config.Levels))
+	}
 	in := wavenet.Input{Steps: levels, Batch: 1, Local: tensor.New(1, frames, m.Config.Quantiser.Dim), Global: tensor.New(1, m.Config.Decoder.Speaker)}
 	before := m.Decoder.Logits(a, in)
-	change(0)
+	levels[0] ^= int32(m.Config.Levels / 2)
 	after := m.Decoder.Logits(a, in)
 	last := 0
 	for i := range levels {

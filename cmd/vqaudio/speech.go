@@ -17,6 +17,7 @@ import (
 
 	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/dilated"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
@@ -27,7 +28,7 @@ import (
 type synthesis struct {
 	model       *vqvae.Model
 	sampler     *wavenet.Sampler // never used itself: another one for each utterance shares its weights
-	law         *audio.MuLaw
+	front       *frontend.Frontend
 	global      []float32 // the voice's vector; nil if the model knows no speakers
 	temperature float64
 	seed        uint64
@@ -68,7 +69,10 @@ func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
 	} else if name != "" {
 		return nil, fmt.Errorf("%s knows no speakers: it has one voice for all", modelName)
 	}
-	s.sampler, s.law = wavenet.NewSampler(s.model.Decoder), audio.NewMuLaw(s.model.Config.Levels)
+	if s.front, err = frontend.New(s.model.Config); err != nil {
+		return nil, fmt.Errorf("%s: %w", modelName, err)
+	}
+	s.sampler = wavenet.NewSampler(s.model.Decoder)
 	return s, nil
 }
 
@@ -95,7 +99,7 @@ func (s *synthesis) begin(ctx context.Context, b *batch, id string, scale float6
 	if err != nil {
 		return nil, err
 	}
-	hop := s.model.Config.Encoder.Hop()
+	hop := s.model.Config.Hop()
 	u := &utterance{synthesis: s, batch: b, ctx: ctx, out: w, pipe: pipe, scale: scale, end: math.MaxInt64,
 		floats: make([]float32, hop), block: make([]float64, hop)}
 	key := sha256.Sum256(fmt.Appendf(nil, "%d %s", s.seed, id))
@@ -112,7 +116,7 @@ func (u *utterance) write(codes []int32) error {
 
 // emit writes a frame.
 func (u *utterance) emit(levels []int32) error {
-	u.law.DecodeAll(u.floats, levels)
+	u.front.Samples(u.floats, levels)
 	for i, x := range u.floats {
 		u.block[i] = float64(x) * u.scale
 	}

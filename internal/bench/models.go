@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/vqaudio/vqaudio/dilated"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/tensor"
@@ -50,28 +51,30 @@ func newModel(name string, p dilated.Precision) *vqvae.Model {
 	if err != nil {
 		panic(err)
 	}
-	if err := m.InitialiseCodebook(new(tensor.Arena), []vqvae.Batch{{Levels: noiseLevels(1 << 16), Size: 1}}, src); err != nil {
+	if err := m.InitialiseCodebook(new(tensor.Arena), []vqvae.Batch{noise(m.Config, 1, 1<<16)}, src); err != nil {
 		panic(err)
 	}
 	return m
 }
 
-// noiseLevels returns n mu-law levels of noise.
-func noiseLevels(n int) []int32 {
-	levels := make([]int32, n)
-	for i, v := range floats(n) {
-		levels[i] = int32(128 + 127*v)
+// noise returns size sequences of so many samples of noise, as a model takes them.
+func noise(c vqvae.Config, size, samples int) vqvae.Batch {
+	front, err := frontend.New(c)
+	if err != nil {
+		panic(err) // of a preset
 	}
-	return levels
+	b := front.NewBatch(size, samples)
+	front.Fill(&b, floats(size*samples))
+	return b
 }
 
 // operations is the number of multiplications and additions for a sample, forwards.
 func operations(c vqvae.Config) (encoder, decoder float64) {
-	in, hop := 1, 1
-	for i, out := range c.Encoder.Channels {
-		stride := c.Encoder.Strides[i]
-		hop *= stride
-		encoder += 2 * float64(2*stride*in*out) / float64(hop)
+	in, hop := c.Encoder.InputChannels(), c.InputHop()
+	for i, axis := range c.Encoder.Stack() {
+		out := c.Encoder.Channels[i]
+		hop *= axis.Stride
+		encoder += 2 * float64(axis.Kernel*in*out) / float64(hop)
 		in = out
 	}
 	d, w := c.Quantiser.Dim, c.WaveNet()
@@ -125,7 +128,7 @@ func training() []Benchmark {
 				m, a, src := newModel(size.name, p), new(tensor.Arena), rand.NewPCG(3, 4)
 				ps := m.Parameters()
 				adam := nn.NewAdam(ps)
-				b := vqvae.Batch{Levels: noiseLevels(samples), Size: size.batch, Speakers: make([]int32, size.batch)}
+				b := noise(c.Model, size.batch, c.Training.Segment)
 				return func() {
 					ps.ZeroGrad()
 					m.Step(a, b, src)
@@ -157,10 +160,10 @@ func encoding() []Benchmark {
 	encoder, _ := operations(c)
 	job := func(p dilated.Precision) maker {
 		return whole(seconds*c.Rate, func() func() {
-			m, levels := newModel(encoderPreset, p), noiseLevels(seconds*c.Rate)
+			m, b := newModel(encoderPreset, p), noise(c, 1, seconds*c.Rate)
 			return func() {
 				s := vqvae.NewStream(m)
-				s.Write(levels)
+				s.Write(b.Input.Data)
 				s.Close()
 			}
 		})
@@ -189,7 +192,7 @@ func sampling() []Benchmark {
 			job: hot(steps, func() func() {
 				m, random := newModel(size.name, dilated.Float32), rand.New(rand.NewPCG(5, 6))
 				sampler := wavenet.NewSampler(m.Decoder)
-				local := floats(steps / c.Encoder.Hop() * c.Quantiser.Dim)
+				local := floats(steps / c.Hop() * c.Quantiser.Dim)
 				voice := wavenet.Voice{Global: m.Voices.Table.Value.Row(0), Temperature: 1, Uniform: random.Float64}
 				return func() {
 					g := wavenet.NewGenerator(sampler, voice, func([]int32) error { return nil })
