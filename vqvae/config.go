@@ -10,7 +10,7 @@ import (
 // Config is the shape of a [Model].
 type Config struct {
 	Rate      int             `json:"rate"`   // of the sound, in Hz
-	Levels    int             `json:"levels"` // of mu-law
+	Levels    int             `json:"levels"` // of a sample: of mu-law, or with a mixture 65536 linear ones
 	Level     float64         `json:"level"`  // RMS in dBFS that the speech of training was brought to; 0 if it was as recorded
 	Encoder   EncoderConfig   `json:"encoder"`
 	Quantiser QuantiserConfig `json:"quantiser"`
@@ -95,19 +95,24 @@ type DecoderConfig struct {
 	Cycles   int   `json:"cycles"`
 	Upsample []int `json:"upsample"`
 	Speaker  int   `json:"speaker"` // channels of the speaker embedding; 0 for none
+	Mixture  int   `json:"mixture"` // logistics whose mixture is the distribution of a sample; 0 for a softmax over levels
 }
 
 // WaveNet returns the configuration of the decoder.
 func (c Config) WaveNet() wavenet.Config {
 	return wavenet.Config{
-		Classes: c.Levels, Residual: c.Decoder.Residual, Skip: c.Decoder.Skip, Layers: c.Decoder.Layers, Cycles: c.Decoder.Cycles,
+		Classes: c.Levels, Mixture: c.Decoder.Mixture, Residual: c.Decoder.Residual, Skip: c.Decoder.Skip, Layers: c.Decoder.Layers, Cycles: c.Decoder.Cycles,
 		Local: c.Quantiser.Dim, Hop: c.Hop(), Upsample: c.Decoder.Upsample, Global: c.Decoder.Speaker,
 	}
 }
 
+// mixtureLevels is the number of levels with a mixture of logistics: linear ones, those of 16-bit samples.
+const mixtureLevels = 1 << 16
+
 // The limits of a configuration, far beyond what can be trained: a file that asks for more is damaged.
 const (
 	maxRate     = 1 << 20
+	maxSoftmax  = 1 << 12 // levels
 	maxLayers   = 16
 	maxChannels = 1 << 12
 	maxStride   = 1 << 10
@@ -129,7 +134,7 @@ func (c Config) Check() error {
 		value, min, max int
 	}{
 		{"rate", c.Rate, 1, maxRate},
-		{"levels", c.Levels, 2, 1 << 16},
+		{"levels", c.Levels, 2, mixtureLevels},
 		{"number of encoder layers", len(c.Encoder.Strides), 1, maxLayers},
 		{"quantiser entries", c.Quantiser.Entries, 1, maxEntries},
 		{"quantiser dim", c.Quantiser.Dim, 1, maxChannels},
@@ -141,6 +146,12 @@ func (c Config) Check() error {
 	}
 	if c.Levels&(c.Levels-1) != 0 {
 		return fmt.Errorf("levels %d: want a power of 2", c.Levels)
+	}
+	if c.Decoder.Mixture > 0 && c.Levels != mixtureLevels {
+		return fmt.Errorf("levels %d: want %d with a mixture", c.Levels, mixtureLevels)
+	}
+	if c.Decoder.Mixture == 0 && c.Levels > maxSoftmax {
+		return fmt.Errorf("levels %d: want at most %d without a mixture", c.Levels, maxSoftmax)
 	}
 	if c.Encoder.InputChannels() == 0 {
 		return fmt.Errorf("encoder input %q: want %q, %q or %q", c.Encoder.Input, Wave, LogMel, MFCC)
