@@ -81,7 +81,7 @@ func (l Learning) steps(usual int) int {
 const (
 	judgeChannels = 128
 	judgeBatch    = 32
-	judgeRate     = 2e-3
+	judgeRate     = 1e-3
 	judgeDecay    = 0.01
 	voiceSteps    = 2500
 	wordSteps     = 800
