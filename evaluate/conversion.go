@@ -118,13 +118,13 @@ type pair struct {
 	source, target int32    // ids of the judge
 	speakers       [2]int32 // of source and target, ids of the model
 
-	codes                    []int32
-	units, reunits           unitCount
-	own, recon, conversion   []float32  // logits of speakers
-	words                    [3]bool    // recognised: recorded, reconstructed, converted
-	word                     bool       // it has a text that the judge of words knows
-	f0                       [3]float64 // medians of source, target, conversion; 0 if unvoiced
-	recorded, again, changed track
+	codes                  []int32
+	units, reunits         unitCount  // of the conversion, and of the reconstruction
+	own, recon, conversion []float32  // logits of speakers
+	words                  [3]bool    // recognised: recorded, reconstructed, converted
+	word                   bool       // it has a text that the judge of words knows
+	f0                     [3]float64 // medians of source, target, conversion; 0 if unvoiced
+	again, melody          residuals  // of the reconstruction, and of the conversion with the mean taken off
 }
 
 // track is F0 in Hz, frame by frame, 0 where it is unvoiced.
@@ -260,7 +260,8 @@ func (p *pair) convert(ctx context.Context, c *coder, cache *corpora.Cache, judg
 		}
 		return judges.Speakers.listen(a, logMel), f0.Track(nil, widen(samples))
 	}
-	p.own, p.recorded = hear(0, samples)
+	own, recorded := hear(0, samples)
+	p.own, p.f0[0] = own, recorded.median()
 	for kind, speaker := range p.speakers {
 		var key [32]byte
 		binary.LittleEndian.PutUint64(key[:], o.Seed)
@@ -271,15 +272,17 @@ func (p *pair) convert(ctx context.Context, c *coder, cache *corpora.Cache, judg
 			return err
 		}
 		made = made[:min(len(made), len(samples))]
+		logits, pitch := hear(1+kind, made)
 		if kind == 0 {
-			p.recon, p.again = hear(1, made)
+			p.recon = logits
 			p.reunits.add(p.codes, c.codes(made))
+			p.again.add(recorded, pitch, false)
 		} else {
-			p.conversion, p.changed = hear(2, made)
+			p.conversion, p.f0[2] = logits, pitch.median()
 			p.units.add(p.codes, c.codes(made))
+			p.melody.add(recorded, pitch, true)
 		}
 	}
-	p.f0[0], p.f0[2] = p.recorded.median(), p.changed.median()
 	return nil
 }
 
@@ -332,26 +335,27 @@ func targetPitch(ctx context.Context, cache *corpora.Cache, j *Judge, pairs []pa
 
 // heard sums up whose voice was heard. Of returns the logits of an utterance and the speaker wanted.
 func heard(pairs []pair, of func(*pair) ([]float32, int32)) Heard {
-	var h Heard
-	ranks, n := make([]float64, len(pairs)), float64(len(pairs))
+	var wanted, source, top5 int
+	ranks := make([]float64, len(pairs))
 	for i := range pairs {
-		logits, wanted := of(&pairs[i])
-		rank := classify.Rank(logits, wanted)
+		logits, speaker := of(&pairs[i])
+		rank := classify.Rank(logits, speaker)
 		ranks[i] = float64(rank + 1)
 		switch {
 		case rank == 0:
-			h.Wanted += 1 / n
+			wanted++
 		case classify.Best(logits) == pairs[i].source:
-			h.Source += 1 / n
-		default:
-			h.Other += 1 / n
+			source++
 		}
 		if rank < 5 {
-			h.Top5 += 1 / n
+			top5++
 		}
 	}
-	h.Rank = median(ranks)
-	return h
+	n := float64(len(pairs))
+	return Heard{
+		Wanted: float64(wanted) / n, Source: float64(source) / n, Other: float64(len(pairs)-wanted-source) / n,
+		Top5: float64(top5) / n, Rank: median(ranks),
+	}
 }
 
 // median returns the median of numbers, which it sorts; 0 of none.
@@ -388,8 +392,8 @@ func pitchOf(pairs []pair) Pitch {
 	var again, melody residuals
 	for i := range pairs {
 		p := &pairs[i]
-		again.add(p.recorded, p.again, false)
-		melody.add(p.recorded, p.changed, true)
+		again.sum(p.again)
+		melody.sum(p.melody)
 		s, t, c := p.f0[0], p.f0[1], p.f0[2]
 		if s == 0 || t == 0 || c == 0 {
 			continue
@@ -441,6 +445,12 @@ func (r *residuals) add(a, b track, centred bool) {
 		r.squares += (v - mean) * (v - mean)
 	}
 	r.frames += len(d)
+}
+
+// sum adds those of q.
+func (r *residuals) sum(q residuals) {
+	r.squares += q.squares
+	r.frames += q.frames
 }
 
 func (r *residuals) rms() float64 { return math.Sqrt(r.squares / float64(max(1, r.frames))) }

@@ -322,11 +322,13 @@ func TestHeard(t *testing.T) {
 }
 
 func TestPitchOf(t *testing.T) {
-	steady := func(hz ...float64) track { return hz }
-	pairs := []pair{
-		{f0: [3]float64{100, 200, 150}, recorded: steady(100, 0, 100, 100), again: steady(100, 100, 0, 110), changed: steady(150, 150, 150, 150)},
-		{f0: [3]float64{200, 100, 100}, recorded: steady(200, 220), again: steady(200, 220), changed: steady(100, 100)},
-		{f0: [3]float64{200, 100, 0}},
+	pairs := []pair{{f0: [3]float64{100, 200, 150}}, {f0: [3]float64{200, 100, 100}}, {f0: [3]float64{200, 100, 0}}}
+	for i, tracks := range [][3]track{ // recorded, reconstructed, converted
+		{{100, 0, 100, 100}, {100, 100, 0, 110}, {150, 150, 150, 150}},
+		{{200, 220}, {200, 220}, {100, 100}},
+	} {
+		pairs[i].again.add(tracks[0], tracks[1], false)
+		pairs[i].melody.add(tracks[0], tracks[2], true)
 	}
 	got, ln := pitchOf(pairs), math.Log
 	want := Pitch{

@@ -54,7 +54,7 @@ func stepsFlag() cli.Flag {
 
 // maxConversions and maxConversionSeconds are the most that is asked of evaluate conversion.
 const (
-	maxConversions       = 1 << 20
+	maxConversions       = 100_000
 	maxConversionSeconds = 60
 )
 
