@@ -17,7 +17,7 @@ import (
 // of 8192 samples of all utterances, in batches of 4.
 type Options struct {
 	Split string // of the corpus: [corpora.Train], Valid or Test; "" is all of it
-	Crop  int    // samples of a crop, a multiple of the model's hop; 0 is 8192
+	Crop  int    // samples of a crop, a multiple of the model's hop; 0 is 8192, or the next multiple
 	Batch int    // crops of a batch, at least 2; 0 is 4
 	Crops int    // take at most so many crops, evenly spread over the split; 0 takes all
 
@@ -86,9 +86,6 @@ func DescribeCodes(counts []int64, seconds float64) Codes {
 // It returns an error if ctx is cancelled, if the rates of model and corpus differ, if the model does not know a speaker, or
 // if there is not a single batch.
 func NLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, o Options) (Report, error) {
-	if o.Crop == 0 {
-		o.Crop = 8192
-	}
 	if o.Batch == 0 {
 		o.Batch = 4
 	}
@@ -96,6 +93,9 @@ func NLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, o Options) (
 		o.Arena = new(tensor.Arena)
 	}
 	hop := m.Config.Hop()
+	if o.Crop == 0 {
+		o.Crop = (8192 + hop - 1) / hop * hop
+	}
 	switch {
 	case o.Crop < 1 || o.Crop%hop != 0:
 		return Report{}, fmt.Errorf("crops of %d samples: want a multiple of the model's hop of %d", o.Crop, hop)

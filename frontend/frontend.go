@@ -1,7 +1,7 @@
 // Package frontend turns sound into what a model takes, and what it predicts into sound.
 //
-// A model takes two views of the same sound (vqvae.Batch): levels, which its decoder predicts, and the input of its encoder,
-// as its configuration wants it:
+// A model takes two views of the same sound (vqvae.Batch). One is levels, which its decoder predicts: those of mu-law, or, with a
+// mixture of logistics, the samples of 16 bits. The other is the input of its encoder, as its configuration wants it:
 //
 //	wave      the levels as numbers from -1 to 1                            [samples, 1]
 //	log-mel   spectrum.LogMel with 80 bands                                 [samples/hop, 80], a hop of 10 ms
@@ -15,7 +15,6 @@ package frontend
 import (
 	"fmt"
 
-	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/audio/spectrum"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/tensor"
@@ -25,7 +24,7 @@ import (
 // Frontend is that of a model. It may be used by several goroutines at once.
 type Frontend struct {
 	config   vqvae.Config
-	law      *audio.MuLaw
+	law      law
 	features features
 	idle     parallel.Pool[analysis]
 }
@@ -33,7 +32,7 @@ type Frontend struct {
 // New returns the front end of models of the configuration, which has passed its Check. It returns an error if there are no such
 // features at the configuration's rate.
 func New(c vqvae.Config) (*Frontend, error) {
-	f := &Frontend{config: c, law: audio.NewMuLaw(c.Levels), features: featuresOf(c)}
+	f := &Frontend{config: c, law: lawOf(c), features: featuresOf(c)}
 	if c.Encoder.Input == vqvae.Wave {
 		return f, nil
 	}

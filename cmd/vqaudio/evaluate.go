@@ -20,8 +20,9 @@ func evaluateCommand() *cli.Command {
 		Usage: "measure a model",
 		Description: "   vqaudio evaluate nll model.safetensors --corpus vctk.cache          how well does it predict, and does it use its codes?\n" +
 			"   vqaudio evaluate conversion model.safetensors --corpus vctk.cache   does it speak in other voices?\n" +
+			"   vqaudio evaluate phones model.safetensors --corpus speech.cache --alignments phones.tsv\n" +
 			"   vqaudio evaluate nll --help                                         more about that",
-		Subcommands: []*cli.Command{evaluateNLLCommand(), evaluateConversionCommand()},
+		Subcommands: []*cli.Command{evaluateNLLCommand(), evaluateConversionCommand(), evaluatePhonesCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("%q is no measure", c.Args().First()), "vqaudio evaluate --help lists them"}
@@ -46,7 +47,7 @@ func evaluateNLLCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "corpus", Usage: "prepared corpus, the folder `CACHE`"},
 			&cli.StringFlag{Name: "split", Value: corpora.Test, Usage: "take the utterances of `SPLIT`: train, valid, test, or all"},
-			&cli.IntFlag{Name: "crop", Value: 8192, Usage: "`SAMPLES` of a crop, a multiple of the model's hop"},
+			&cli.IntFlag{Name: "crop", Usage: "`SAMPLES` of a crop, a multiple of the model's hop (default: 8192, or the next multiple)"},
 			&cli.IntFlag{Name: "batch", Value: 4, Usage: "`N` crops of a batch; an incomplete last batch is left out"},
 			&cli.IntFlag{Name: "crops", Usage: "take at most `N` crops, evenly spread over the split (default: all)"},
 			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the result is the same with any number (default: all cores)"},
@@ -72,7 +73,7 @@ func runEvaluateNLL(c *cli.Context) error {
 	switch {
 	case c.NArg() != 1 || c.String("corpus") == "":
 		return &usageError{errors.New("want one model, and --corpus"), example}
-	case o.Crop < 1 || o.Batch < 2 || o.Crop > maxBatchSamples/o.Batch:
+	case o.Crop < 0 || c.IsSet("crop") && o.Crop == 0 || o.Batch < 2 || o.Crop > maxBatchSamples/o.Batch:
 		return &usageError{fmt.Errorf("--crop %d --batch %d: want 1 sample or more, 2 crops or more, %d samples in a batch or less", o.Crop, o.Batch, maxBatchSamples), example}
 	case o.Crops < 0 || c.IsSet("crops") && o.Crops < o.Batch:
 		return &usageError{fmt.Errorf("--crops %d: want a batch of %d or more", o.Crops, o.Batch), example}

@@ -162,13 +162,18 @@ func (info *modelInfo) print(out io.Writer, allSpeakers bool) error {
 		fmt.Fprintf(&s, "%-11s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("model", "%s, fingerprint %s", shown(info.File), info.Fingerprint)
-	line("sound", "%d Hz, %d mu-law levels", c.Rate, c.Levels)
+	law := "mu-law"
+	if c.Decoder.Mixture > 0 {
+		law = "linear"
+	}
+	line("sound", "%d Hz, %d %s levels", c.Rate, c.Levels, law)
 
 	var layers []string
 	for i, channels := range c.Encoder.Channels {
 		layers = append(layers, fmt.Sprintf("%d/%d", channels, c.Encoder.Strides[i]))
 	}
-	line("encoder", "convolutions of %s channels/stride, then to %d channels", strings.Join(layers, " "), c.Quantiser.Dim)
+	line("encoder", "%s", inputNames[c.Encoder.Input])
+	line("", "convolutions of %s channels/stride, then to %d channels", strings.Join(layers, " "), c.Quantiser.Dim)
 	line("", "a code depends on %s", info.Encoder)
 
 	by := "the loss"
@@ -206,6 +211,12 @@ func (info *modelInfo) print(out io.Writer, allSpeakers bool) error {
 	}
 	_, err := io.WriteString(out, s.String())
 	return err
+}
+
+// inputNames says what an encoder sees.
+var inputNames = map[string]string{
+	vqvae.Wave: "the waveform", vqvae.LogMel: "log-mel spectra of 80 bands every 10 ms",
+	vqvae.MFCC: "13 MFCC with two orders of differences every 10 ms",
 }
 
 // String: "190 samples (11.9 ms)".
