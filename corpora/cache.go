@@ -45,6 +45,7 @@ type Cache struct {
 	samples    []int16
 	id         string // checksum of cache.json; of a cache in memory ""
 	level      float64
+	trim       float64
 
 	file    *os.File  // samples.s16, nil if that is empty
 	mapping mmap.MMap // of file
@@ -198,7 +199,7 @@ func OpenCache(dir string) (*Cache, error) {
 			Found:    fmt.Sprintf("%d utterances of %d speakers", len(utterances), len(c.speakers)),
 			Expected: fmt.Sprintf("%d of %d, as cache.json says", h.Utterances, h.Speakers)}
 	}
-	c.id = h.CRC32C
+	c.id, c.trim = h.CRC32C, h.Settings.Trim
 	if h.Settings.Level != LevelNone {
 		c.level = h.Settings.Target
 	}
@@ -373,6 +374,9 @@ func (c *Cache) Rate() int { return c.rate }
 
 // Level returns the RMS in dBFS that speech was brought to; 0 if it stands as it was recorded, or in memory.
 func (c *Cache) Level() float64 { return c.level }
+
+// Trim returns the dB below the loud parts at which silence was cut off at both ends; 0 if the utterances are whole.
+func (c *Cache) Trim() float64 { return c.trim }
 
 // Speakers returns the names of all speakers, sorted. The caller must not change them.
 func (c *Cache) Speakers() []string { return c.speakers }
