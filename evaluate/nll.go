@@ -1,5 +1,5 @@
-// Package evaluate measures models: how well a decoder predicts sound, whether it uses its codes and its speaker, and what
-// the codes are like.
+// Package evaluate measures models: how well a decoder predicts sound, whether it uses its codes and its speaker, what the codes are
+// like, and what becomes of sound that is converted to another voice.
 package evaluate
 
 import (
