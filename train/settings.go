@@ -56,7 +56,7 @@ type Settings struct {
 var presets embed.FS
 
 // Presets returns the names of the presets, from small to large.
-func Presets() []string { return []string{"tiny", "small", "base", "large", "paper"} }
+func Presets() []string { return []string{"tiny", "small", "base", "mel", "large", "paper"} }
 
 // Preset returns a configuration by its name. Those of the name are files in the folder presets of this package.
 func Preset(name string) (Config, error) {

@@ -697,7 +697,12 @@ func TestCollapse(t *testing.T) {
 // TestAllocations: once it is warm, a step allocates nothing but the lists of what the model's layers save for the gradient, which
 // do not grow with the batch.
 func TestAllocations(t *testing.T) {
-	c := tiny(t, 0)
+	for input, c := range map[string]Config{vqvae.Wave: tiny(t, 0), vqvae.MFCC: withInput(t, vqvae.MFCC, 0)} {
+		t.Run(input, func(t *testing.T) { testAllocations(t, c) })
+	}
+}
+
+func testAllocations(t *testing.T, c Config) {
 	c.Training.LogEvery, c.Training.SaveEvery = 1<<20, 1<<20
 	f, err := openFolder(t.TempDir())
 	if err != nil {

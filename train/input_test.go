@@ -1,0 +1,100 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vqaudio/vqaudio/checkpoint"
+	"github.com/vqaudio/vqaudio/dilated"
+	"github.com/vqaudio/vqaudio/internal/parallel"
+	"github.com/vqaudio/vqaudio/vqvae"
+)
+
+// withInput is the preset tiny with an encoder of features.
+func withInput(t *testing.T, input string, steps int) Config {
+	t.Helper()
+	c := tiny(t, steps)
+	c.Model.Encoder = vqvae.EncoderConfig{Input: input, Channels: []int{12, 16, 12}, Strides: []int{1, 2, 1}}
+	c.Training.Segment, c.Training.ValidationCrop = 1280, 1280
+	return c
+}
+
+// TestInputs trains on features: with interruptions and on other numbers of threads the curve is the same, and the model learns.
+func TestInputs(t *testing.T) {
+	defer parallel.SetThreads(parallel.Threads())
+	for input, precision := range map[string]string{vqvae.LogMel: "float32", vqvae.MFCC: "bfloat16"} {
+		t.Run(input+"/"+precision, func(t *testing.T) {
+			c := withInput(t, input, 40)
+			c.Training.Precision = precision
+			if input == vqvae.LogMel {
+				c.Training.SampleEvery = 40
+			}
+			whole, dir := t.TempDir(), t.TempDir()
+			parallel.SetThreads(1)
+			(&notes{}).run(t, c, whole)
+			lines := curve(t, whole)
+			var first, end trainingLine
+			if err := errors.Join(json.Unmarshal([]byte(lines[0]), &first), json.Unmarshal([]byte(lines[len(lines)-2]), &end)); err != nil {
+				t.Fatal(err)
+			}
+			if !(end.NLL < first.NLL-0.5) || end.Used < 2 {
+				t.Errorf("from %+v to %+v", first, end)
+			}
+
+			parallel.SetThreads(3)
+			ctx, cancel := context.WithCancel(context.Background())
+			_, err := Run(ctx, c, Options{Corpus: corpus("a", "b", "c"), Out: dir, Step: func(p Progress) {
+				if p.Step == 13 {
+					cancel()
+				}
+			}})
+			if !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			(&notes{}).run(t, c, dir)
+			sameCurve(t, curve(t, dir), lines)
+			sameModel(t, last(dir, 40), last(whole, 40))
+
+			var measured [2][]float32
+			for i, name := range []string{last(dir, 40), filepath.Join(dir, bestName)} {
+				f, err := checkpoint.Load(name, dilated.Float32)
+				if err != nil {
+					t.Fatal(err)
+				}
+				e := f.Model.Encoder
+				measured[i] = slices.Concat(e.Mean.Data, e.Deviation.Data)
+			}
+			n := len(measured[0]) / 2
+			if !slices.Equal(measured[0], measured[1]) || measured[0][0] == 0 || measured[0][n] == 1 ||
+				slices.ContainsFunc(measured[0][n:], func(d float32) bool { return !(d > 0) || math.IsInf(float64(d), 1) }) {
+				t.Errorf("means and deviations %v, those of the best model %v", measured[0], measured[1])
+			}
+		})
+	}
+}
+
+// TestInputSettings: lengths are multiples of the hop, and there must be such features at the rate.
+func TestInputSettings(t *testing.T) {
+	c := withInput(t, vqvae.LogMel, 1)
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(*Config){
+		"training.segment 1281: want a multiple of the model's hop of 320, as 1600 is": func(c *Config) { c.Training.Segment = 1281 },
+		"training.validation_crop 160: want a multiple":                                func(c *Config) { c.Training.ValidationCrop = 160 },
+		`model: encoder input "wav"`:                                                   func(c *Config) { c.Model.Encoder.Input = "wav" },
+		`model: encoder input "log-mel" at 400 Hz`:                                     func(c *Config) { c.Model.Rate = 400 },
+	} {
+		c := withInput(t, vqvae.LogMel, 1)
+		change(&c)
+		if err := c.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
