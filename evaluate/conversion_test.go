@@ -65,8 +65,8 @@ func voices(each int) *corpora.Cache {
 func TestJudges(t *testing.T) {
 	cache, name := voices(16), filepath.Join(t.TempDir(), "judges.safetensors")
 	told := map[string]int{}
-	learning := Learning{Steps: 60, Seed: 1, Progress: func(what, unit string, done, total int) {
-		if told[what] = done; unit != "steps" || total != 60 {
+	learning := Learning{Steps: 40, Seed: 1, Progress: func(what, unit string, done, total int) {
+		if told[what] = done; unit != "steps" || total != 40 {
 			t.Errorf("progress of %s: %d of %d %s", what, done, total, unit)
 		}
 	}}
@@ -74,13 +74,13 @@ func TestJudges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if told["learning voices"] != 60 || told["learning words"] != 60 || len(told) != 2 {
+	if told["learning voices"] != 40 || told["learning words"] != 40 || len(told) != 2 {
 		t.Errorf("progress: %v", told)
 	}
 	if !slices.Equal(j.Speakers.Labels, []string{"ann", "kim", "zoe"}) || !slices.Equal(j.Words.Labels, []string{"down", "up"}) {
 		t.Errorf("labels %v and %v", j.Speakers.Labels, j.Words.Labels)
 	}
-	if s := j.Speakers.Settings; s.Rate != 8000 || s.Examples != 48 || math.Abs(s.Heard-24) > 1e-9 || s.Training.Steps != 60 {
+	if s := j.Speakers.Settings; s.Rate != 8000 || s.Examples != 48 || math.Abs(s.Heard-24) > 1e-9 || s.Training.Steps != 40 {
 		t.Errorf("settings %+v", s)
 	}
 	check := func(j *Judges) (voice, word Accuracy) {
@@ -416,7 +416,7 @@ func TestEditDistance(t *testing.T) {
 func TestProbeVoice(t *testing.T) {
 	m := testModel(t, testConfig)
 	told := map[string]bool{}
-	l := Learning{Steps: 80, Seed: 1, Progress: func(what, _ string, done, total int) {
+	l := Learning{Steps: 50, Seed: 1, Progress: func(what, _ string, done, total int) {
 		if told[what] = true; done > total {
 			t.Errorf("%s: %d of %d", what, done, total)
 		}
@@ -432,7 +432,7 @@ func TestProbeVoice(t *testing.T) {
 	for i := range same.Utterances() {
 		copy(same.Samples(i), same.Samples(i-i%3)) // what one says, the other two say, too
 	}
-	b, err := ProbeVoice(t.Context(), m, same, corpora.Test, Learning{Steps: 20, Seed: 1})
+	b, err := ProbeVoice(t.Context(), m, same, corpora.Test, Learning{Steps: 5, Seed: 1})
 	if err != nil || math.Abs(b.Accuracy-1./3) > 1e-9 { // it says the same of all three, and is right once
 		t.Errorf("where all sound the same: %+v, %v", b, err)
 	}
