@@ -5,6 +5,7 @@ package wavenet
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 
@@ -60,6 +61,7 @@ func New(c Config, precision dilated.Precision, src rand.Source) *Net {
 	}
 	if c.Mixture > 0 {
 		n.Input = conv(1, c.Residual, false)
+		nn.Normal(n.Input.Weight.Value, 1/speech, src)
 	} else {
 		n.Embed = nn.NewEmbedding(c.Classes, c.Residual, src)
 	}
@@ -78,14 +80,24 @@ func New(c Config, precision dilated.Precision, src rand.Source) *Net {
 	}
 	n.Stack = dilated.NewGatedStack(dilated.StackConfig{Channels: c.Residual, Skip: c.Skip, Dilations: c.Dilations(), Precision: precision}, src)
 	n.Out1, n.Out2 = conv(c.Skip, c.Skip, false), conv(c.Skip, c.Outputs(), false)
-	kernel.Scale(n.Out2.Weight.Value.Data, 0.1) // about the same distribution at first, whatever came before: of all classes
+	kernel.Scale(n.Out2.Weight.Value.Data, 0.1) // about the same distribution at first, whatever came before
 	if c.Mixture > 0 {
-		for i := range c.Mixture {
-			n.Out2.Bias.Value.Data[2*c.Mixture+i] = -3.5
+		scales := n.Out2.Bias.Value.Data[2*c.Mixture:]
+		finest := min(widest, math.Log(20/float64(c.Classes-1)))
+		for i := range scales {
+			scales[i] = float32(widest + (finest-widest)*float64(i)/float64(c.Mixture))
 		}
 	}
 	return n
 }
+
+// A mixture begins as one of logistics around 0, their log scales spread evenly from widest down to about ten levels: peaked
+// and with long tails, as speech is. (On real speech its likelihood rises faster, and more steadily, than from equal scales with
+// means around 0 or spread.) speech is the deviation of speech about, so that Input's outputs have one of about 1, as an embedding.
+const (
+	widest = -2
+	speech = 0.07
+)
 
 // With returns a net with the same parameters that computes in the precision given.
 func (n *Net) With(precision dilated.Precision) *Net {
