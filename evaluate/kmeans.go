@@ -43,15 +43,14 @@ func KMeans(ctx context.Context, rows []float32, dim, k int, src rand.Source, pr
 		return nil, err
 	}
 	codes, packed := make([]int32, n), make([]float32, kernel.CodebookLen(k, dim))
-	last := math.Inf(1)
-	for {
+	for last := 0.0; ; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		c.book = kernel.PackCodebook(packed, c.Centres, k, dim)
 		c.assign(codes, distances, rows)
 		c.Inertia = total(distances) / float64(n)
-		if c.Rounds == maxRounds || !(last-c.Inertia > leastGain*last) {
+		if c.Rounds == maxRounds || c.Rounds > 0 && last-c.Inertia <= leastGain*last {
 			progress.tell("clustering", "rounds", maxRounds, maxRounds)
 			return c, nil
 		}

@@ -33,8 +33,8 @@ type PhoneReport struct {
 	Fit        PhoneSplit  `json:"fitted"`
 	Silence    []string    `json:"silence"` // the labels that were taken for silence and fillers, of those that occur
 	SampleRate int         `json:"rate"`
-	Hop        int         `json:"hop"` // samples of a code
-	Model      PhoneUnits  `json:"model"`
+	Hop        int         `json:"hop"`   // samples of a code
+	Model      PhoneUnits  `json:"units"` // of the model
 	KMeans     *PhoneUnits `json:"kmeans,omitempty"`
 }
 

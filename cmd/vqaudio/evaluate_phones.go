@@ -68,7 +68,7 @@ const (
 
 // phonesReport is what --json prints.
 type phonesReport struct {
-	Model      string `json:"model_file"`
+	Model      string `json:"model"`
 	Corpus     string `json:"corpus"`
 	Alignments string `json:"alignments"`
 	evaluate.PhoneReport
@@ -171,11 +171,16 @@ func openWhole(ctx context.Context, name string, model vqvae.Config, progress *p
 		settings.Level = corpora.LevelNone
 	}
 	begun, total := 0, 0
-	if _, err := corpora.Prepare(ctx, scan.Manifest, filepath.Join(dir, "cache"), settings, corpora.PrepareOptions{
+	prepared, err := corpora.Prepare(ctx, scan.Manifest, filepath.Join(dir, "cache"), settings, corpora.PrepareOptions{
 		Started:  func(done, all int) { begun, total = done, all },
 		Finished: func(int, error) { begun++; progress.Tell("preparing", "files", begun, total) },
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, nil, err
+	}
+	if n := scan.LeftOut + prepared.Skipped; n > 0 {
+		progress.Done()
+		fmt.Fprintf(progress.stderr, "vqaudio: %s left out: \"vqaudio corpus scan %s\" says why\n", count(n, "recording"), name)
 	}
 	if cache, err = corpora.OpenCache(filepath.Join(dir, "cache")); err != nil {
 		return nil, nil, err
