@@ -53,7 +53,7 @@ func (f *Frontend) NewBatch(size, samples int) vqvae.Batch {
 }
 
 // Fill makes levels and input of b from samples [Size, n], sequence by sequence on all cores. Silence follows each sequence that
-// is shorter than those of b. Once warm, it allocates nothing.
+// is shorter than those of b. Once each core has done one, it allocates nothing.
 func (f *Frontend) Fill(b *vqvae.Batch, samples []float32) {
 	if b.Size < 1 || len(samples)%b.Size != 0 || len(samples) > len(b.Levels) {
 		panic(fmt.Sprintf("frontend: %d samples for a batch of %d with %d levels", len(samples), b.Size, len(b.Levels)))

@@ -68,6 +68,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		ErrWriter:      stderr,
 		ExitErrHandler: func(*cli.Context, error) {}, // errors come back to here
 		OnUsageError:   onUsageError,
+
+		DisableSliceFlagSeparator: true, // a value may hold commas: --set strides=[2,2]
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{
