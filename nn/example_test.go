@@ -92,6 +92,17 @@ func ExampleLogisticMixture() {
 	// 114.8 bits
 }
 
+// Samples drawn from a mixture of two logistics: a fine one around -0.5, a broad one around 0.5.
+func ExampleLogisticMixture_Draw() {
+	sound := nn.LogisticMixture{Channels: 1, Levels: 65536, Mixtures: 2}
+	params := []float32{0, 0, -0.5, 0.5, -6, -3}
+	for _, uniform := range []float64{0.1, 0.25, 0.4, 0.6, 0.75, 0.9} {
+		level := sound.Draw(params, 1, uniform)
+		fmt.Printf("%.3f ", 2*float64(level)/65535-1)
+	}
+	// Output: -0.503 -0.500 -0.497 0.431 0.500 0.569
+}
+
 func ExampleSchedule() {
 	rate := nn.WarmUp(2, nn.Cosine(0.001, 0, 4))
 	for step := range 7 {

@@ -59,11 +59,16 @@ func TestElements(t *testing.T) {
 	for _, codebook := range []string{ByAverage, ByLoss} {
 		for _, upsample := range [][]int{nil, {2, 3}} {
 			for _, speaker := range []int{0, 5} {
-				c := tiny()
-				c.Quantiser.Codebook, c.Decoder.Upsample, c.Decoder.Speaker = codebook, upsample, speaker
-				m := newModel(t, c, dilated.Float32)
-				if got, want := c.Elements(3), int64(m.Parameters().Count()+m.State().Count()); got != want {
-					t.Errorf("%+v: %d elements, the model has %d", c, got, want)
+				for _, mixture := range []int{0, 3} {
+					c := tiny()
+					c.Quantiser.Codebook, c.Decoder.Upsample, c.Decoder.Speaker = codebook, upsample, speaker
+					if c.Decoder.Mixture = mixture; mixture > 0 {
+						c.Levels = mixtureLevels
+					}
+					m := newModel(t, c, dilated.Float32)
+					if got, want := c.Elements(3), int64(m.Parameters().Count()+m.State().Count()); got != want {
+						t.Errorf("%+v: %d elements, the model has %d", c, got, want)
+					}
 				}
 			}
 		}
