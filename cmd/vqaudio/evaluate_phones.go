@@ -280,7 +280,7 @@ func printPhones(out io.Writer, r evaluate.PhoneReport) error {
 	codes("model", r.Model)
 	if r.KMeans != nil {
 		codes("k-means", *r.KMeans)
-		t.line("k-means is of %d codes' MFCC, %d rounds", r.KMeans.Clustering.Frames, r.KMeans.Clustering.Rounds)
+		t.line("k-means was fitted on the MFCC of %d codes, in %d rounds", r.KMeans.Clustering.Frames, r.KMeans.Clustering.Rounds)
 	}
 	const listed = 3
 	t.line("\n%-8s %8s %9s   %-32s %s", "phone", "codes", "accuracy", "most frequent codes", "taken for")
