@@ -81,7 +81,8 @@ func DescribeCodes(counts []int64, seconds float64) Codes {
 }
 
 // NLL measures the model on crops of the corpus. Crops do not overlap and start at 0 in each utterance, in the order of the
-// corpus; what is left over at the end of an utterance is left out, and so is an incomplete last batch.
+// corpus; what is left over at the end of an utterance is left out, and so is an incomplete last batch. Features
+// are those of each crop alone, as of the segments of training.
 //
 // It returns an error if ctx is cancelled, if the rates of model and corpus differ, if the model does not know a speaker, or
 // if there is not a single batch.
@@ -193,7 +194,7 @@ func speakerIDs(m *vqvae.Model, cache *corpora.Cache, split string) ([]int32, er
 	return ids, nil
 }
 
-// batch is crops as the model takes them. Features are computed from each crop alone, as from the segments of training.
+// batch is crops as the model takes them.
 type batch struct {
 	vqvae.Batch
 	front   *frontend.Frontend
