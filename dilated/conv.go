@@ -188,6 +188,14 @@ func (c *Conv) Frozen() *Conv {
 	return same
 }
 
+// Fixed returns a layer with the same parameters, whose Backward adds to no gradient of theirs, and takes a third less time: for
+// a layer behind one that is fitted.
+func (c *Conv) Fixed() *Conv {
+	same := c.With(c.config.Precision)
+	same.Weight, same.Bias = c.Weight.Fixed(), c.Bias.Fixed()
+	return same
+}
+
 // Config returns the description that the layer was made from.
 func (c *Conv) Config() Config { return c.config }
 
@@ -242,7 +250,9 @@ func (c *Conv) backward(a *tensor.Arena, x, dy tensor.Tensor, dx []float32) {
 	xs, dys := source.operand(a, x.Data, p.precision), target.operand(a, dy.Data, p.precision)
 
 	// Forward: y = bias + sum over taps of x W. dW += x' dy, dbias += the sum of dy's rows.
-	c.addGradients(a, p, xs, dys, dy)
+	if c.Weight.Grad.Data != nil {
+		c.addGradients(a, p, xs, dys, dy)
+	}
 
 	// dx = dy W', along the sweep in the other direction.
 	if dx != nil {

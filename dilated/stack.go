@@ -76,6 +76,18 @@ func (g *GatedStack) With(p Precision) *GatedStack {
 	return &GatedStack{Dilated: g.Dilated, Residual: g.Residual, Skip: g.Skip, SkipBias: g.SkipBias, config: config}
 }
 
+// Fixed returns a stack with the same parameters, whose Backward adds to no gradient of theirs, and takes a third less time.
+func (g *GatedStack) Fixed() *GatedStack {
+	same := &GatedStack{Skip: g.Skip.Fixed(), SkipBias: g.SkipBias.Fixed(), config: g.config}
+	for _, p := range g.Dilated {
+		same.Dilated = append(same.Dilated, p.Fixed())
+	}
+	for _, p := range g.Residual {
+		same.Residual = append(same.Residual, p.Fixed())
+	}
+	return same
+}
+
 // Config returns the description that the stack was made from.
 func (g *GatedStack) Config() StackConfig { return g.config }
 
@@ -466,7 +478,10 @@ func (g *GatedStack) Backward(a *tensor.Arena, saved StackSaved, dskips tensor.T
 	// skips = SkipBias + sum over l of z_l Skip[l]: dSkipBias += the sum of dskips' rows.
 	biases := skipBias{dskips.Data, t.dskips, a.Floats(parallel.Blocks(rows, stackRows) * s), s}
 	parallel.RunCopy(&skipBiases, parallel.Blocks(rows, stackRows), biases)
-	sums.Add(g.SkipBias.Grad.Data, biases.parts)
+	fixed := g.Skip.Grad.Data == nil
+	if !fixed {
+		sums.Add(g.SkipBias.Grad.Data, biases.parts)
+	}
 
 	w := g.pack(a, p == BFloat16, true)
 	for k := cut.chunks() - 1; k >= 0; k-- {
@@ -475,13 +490,15 @@ func (g *GatedStack) Backward(a *tensor.Arena, saved StackSaved, dskips tensor.T
 			t.layer, t.dilation, t.taps, t.skipTap = l, g.config.Dilations[l], dilatedTaps(-g.config.Dilations[l], t.width), [1]kernel.Tap{{Weight: l}}
 			t.dilated, t.residual = w.layers[l].dilated, w.layers[l].residualT
 			parallel.RunCopy(&stackBackwards, cut.items(t.chunk), t)
-			d := stackGradient{stackLayer: t.stackLayer, zs: t.zs, dskips: t.dskips, dstreams: t.dstreams, dgates: t.dgates,
-				gatesWidth: t.gatesWidth, skipWidth: t.skipWidth, skips: s, ddilated: g.Dilated[l].Grad.Data,
-				dskip: g.Skip.Grad.Data[l*r*s : (l+1)*r*s]}
-			if l < layers-1 {
-				d.dresidual = g.Residual[l].Grad.Data
+			if !fixed {
+				d := stackGradient{stackLayer: t.stackLayer, zs: t.zs, dskips: t.dskips, dstreams: t.dstreams, dgates: t.dgates,
+					gatesWidth: t.gatesWidth, skipWidth: t.skipWidth, skips: s, ddilated: g.Dilated[l].Grad.Data,
+					dskip: g.Skip.Grad.Data[l*r*s : (l+1)*r*s]}
+				if l < layers-1 {
+					d.dresidual = g.Residual[l].Grad.Data
+				}
+				parallel.RunCopy(&stackGradients, stackGradientItems, d)
 			}
-			parallel.RunCopy(&stackGradients, stackGradientItems, d)
 
 			// gates_l = x_l[t-dilation] Dilated_l[0] + x_l[t] Dilated_l[1] + ...: for the next layer, or at last for x.
 			t.input = inputGradient{dgates: t.dgates, base: l * rows, width: t.gatesWidth, w: w.layers[l].dilatedT, dilation: t.dilation,

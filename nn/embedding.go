@@ -21,6 +21,9 @@ func NewEmbedding(size, channels int, src rand.Source) *Embedding {
 	return e
 }
 
+// Fixed returns an embedding with the same table, whose Backward does nothing.
+func (e *Embedding) Fixed() *Embedding { return &Embedding{e.Table.Fixed()} }
+
 // Parameters returns the table, as "weight".
 func (e *Embedding) Parameters() Parameters { return Parameters{e.Table} }
 
@@ -40,6 +43,9 @@ func (e *Embedding) Backward(ids []int32, dy tensor.Tensor) {
 	n := e.Table.Value.Dim(1)
 	if dy.Channels() != n || dy.Rows() != len(ids) {
 		panic(fmt.Sprintf("nn.Embedding: %d ids, gradient of shape %v, table of shape %v", len(ids), dy, e.Table.Value))
+	}
+	if e.Table.Grad.Data == nil {
+		return
 	}
 	// y[i] = table[ids[i]]: dtable[ids[i]] += dy[i]. In parallel over channels, as an id may be there many times.
 	parallel.RunCopy(&scatters, parallel.Blocks(n, scatterChannels), scatter{ids, e.Table.Grad.Data, dy.Data, n})

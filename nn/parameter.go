@@ -23,7 +23,8 @@ import (
 )
 
 // Parameter is a tensor that training changes, and the gradient of the loss with respect to it. The state of optimisers
-// and averages, to be saved beside the parameters, has the same form without a gradient.
+// and averages, to be saved beside the parameters, has the same form without a gradient; so have the parameters of a layer that
+// is fixed while others are fitted.
 type Parameter struct {
 	Name  string // dotted, from the outside in: "encoder.0.weight"
 	Value tensor.Tensor
@@ -33,6 +34,14 @@ type Parameter struct {
 // NewParameter returns a parameter of zeros with a gradient of zeros.
 func NewParameter(name string, shape ...int) *Parameter {
 	return &Parameter{Name: name, Value: tensor.New(shape...), Grad: tensor.New(shape...)}
+}
+
+// Fixed returns a parameter with the same value and no gradient; of nil it is nil.
+func (p *Parameter) Fixed() *Parameter {
+	if p == nil {
+		return nil
+	}
+	return &Parameter{Name: p.Name, Value: p.Value}
 }
 
 // Parameters is a list of parameters in a fixed order.

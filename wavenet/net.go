@@ -119,6 +119,29 @@ func (n *Net) With(precision dilated.Precision) *Net {
 	return &same
 }
 
+// Fixed returns a net with the same parameters, whose LossGradient adds to no gradient of theirs, and takes a third less time: to
+// fit what it is conditioned on.
+func (n *Net) Fixed() *Net {
+	same := *n
+	if n.Input != nil {
+		same.Input = n.Input.Fixed()
+	} else {
+		same.Embed = n.Embed.Fixed()
+	}
+	same.Stack, same.Out1, same.Out2, same.Bias = n.Stack.Fixed(), n.Out1.Fixed(), n.Out2.Fixed(), n.Bias.Fixed()
+	same.Upsample = nil
+	for _, c := range n.Upsample {
+		same.Upsample = append(same.Upsample, c.Fixed())
+	}
+	if n.Condition != nil {
+		same.Condition = n.Condition.Fixed()
+	}
+	if n.Global != nil {
+		same.Global = n.Global.Fixed()
+	}
+	return &same
+}
+
 // Parameters returns "embed.weight", or "input.weight" and "input.bias", "upsample.0.weight", ..., "condition.weight", "condition.bias", "global.weight",
 // "stack.dilated.0", ..., "stack.residual.0", ..., "stack.skip", "stack.bias", "out1.weight", ..., "out2.bias".
 func (n *Net) Parameters() nn.Parameters {
