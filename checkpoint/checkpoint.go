@@ -1,7 +1,7 @@
 // Package checkpoint keeps models in files, with all that it takes to use them and to go on training them.
 //
 // A file is in the safetensors format, which Python reads too. Its tensors, all F32, are the parameters and the state of the
-// model by their names ("encoder.0.weight", "quantiser.codebook"), then the state of training, "training." before its names
+// model by their names ("encoder.0.weight", "bottleneck.codebook"), then the state of training, "training." before its names
 // ("training.adam.first.encoder.0.weight"). Its metadata are strings:
 //
 //	format       "vqaudio/1"

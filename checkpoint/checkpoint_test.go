@@ -26,9 +26,11 @@ import (
 // tiny is the shape of a model for tests.
 var tiny = vqvae.Config{
 	Rate: 16000, Levels: 32,
-	Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{4, 6}, Strides: []int{2, 5}},
-	Quantiser: vqvae.QuantiserConfig{Entries: 8, Dim: 3, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99, Dead: 0.03},
-	Decoder:   vqvae.DecoderConfig{Residual: 4, Skip: 5, Layers: 3, Cycles: 2, Upsample: []int{5}, Speaker: 2},
+	Encoder: vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{4, 6}, Strides: []int{2, 5}},
+	Bottleneck: vqvae.BottleneckConfig{
+		Kind: vqvae.VQ, Dim: 3, Entries: 8, Distance: vqvae.Euclidean, Groups: 1, Stages: 1, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99, Dead: 0.03,
+	},
+	Decoder: vqvae.DecoderConfig{Residual: 4, Skip: 5, Layers: 3, Cycles: 2, Upsample: []int{5}, Speaker: 2},
 }
 
 func newFile(t testing.TB, c vqvae.Config, speakers ...string) *File {
@@ -83,7 +85,7 @@ func save(t testing.TB, f *File) (name string, data []byte) {
 
 func TestRoundTrip(t *testing.T) {
 	byLoss, voiceless := tiny, tiny
-	byLoss.Quantiser.Codebook, byLoss.Decoder.Upsample = vqvae.ByLoss, []int{}
+	byLoss.Bottleneck.Codebook, byLoss.Decoder.Upsample = vqvae.ByLoss, []int{}
 	voiceless.Decoder.Speaker = 0
 	for name, want := range map[string]*File{
 		"average": newFile(t, tiny, "p225", "Zoë <z>"), "loss": newFile(t, byLoss, "a", "b"), "without speakers": newFile(t, voiceless),
@@ -141,7 +143,7 @@ func TestFingerprint(t *testing.T) {
 	m := newFile(t, tiny, "a", "b").Model
 	first := Fingerprint(m)
 	// Python: sha256(b"".join(name.encode() + b"\0" + data)).hexdigest()[:16] over the tensors of the file in order, but for "training.".
-	if want := "b3175890ee51dbc6"; first != want {
+	if want := "92dc7b5a906494e7"; first != want {
 		t.Errorf("%s, want %s", first, want)
 	}
 	for _, p := range tensors(m) {
@@ -256,9 +258,9 @@ func TestLoadRefuses(t *testing.T) {
 		{"unknown key", func(p *parts) { p.set(configKey, `{"pixels": 3}`) }, `found config: json: unknown field "pixels"`},
 		{"wrong type", func(p *parts) { p.set(configKey, `{"rate": "x"}`) }, "found config: json: cannot unmarshal string"},
 		{"two configs", func(p *parts) { p.set(configKey, p.metadata[configKey]+"{}") }, "found config: more text behind the JSON"},
-		{"config that fails", func(p *parts) { p.edit(func(c *vqvae.Config) { c.Quantiser.Decay = 2 }) }, "found config: quantiser decay 2: want"},
-		{"large model", func(p *parts) { p.edit(func(c *vqvae.Config) { c.Quantiser.Entries = 1 << 20 }) }, "elements in all, expected the"},
-		{"another codebook", func(p *parts) { p.edit(func(c *vqvae.Config) { c.Quantiser.Entries = 4 }) }, `found tensor "quantiser.codebook" of shape [8 3], expected shape [4 3], as config says`},
+		{"config that fails", func(p *parts) { p.edit(func(c *vqvae.Config) { c.Bottleneck.Decay = 2 }) }, "found config: bottleneck decay 2: want"},
+		{"large model", func(p *parts) { p.edit(func(c *vqvae.Config) { c.Bottleneck.Entries = 1 << 20 }) }, "elements in all, expected the"},
+		{"another codebook", func(p *parts) { p.edit(func(c *vqvae.Config) { c.Bottleneck.Entries = 4 }) }, `found tensor "bottleneck.codebook" of shape [8 3], expected shape [4 3], as config says`},
 		{"fewer layers", func(p *parts) { p.edit(func(c *vqvae.Config) { c.Decoder.Cycles = 1 }) }, `expected shape [`},
 		{"no speakers", func(p *parts) { delete(p.metadata, speakersKey) }, "found no metadata speakers"},
 		{"speakers of null", func(p *parts) { p.set(speakersKey, "null") }, "no speakers"},
@@ -267,13 +269,13 @@ func TestLoadRefuses(t *testing.T) {
 		{"many speakers", func(p *parts) { p.set(speakersKey, long(10000)) }, "elements in all, expected the"},
 		{"no fingerprint", func(p *parts) { delete(p.metadata, fingerprintKey) }, `found fingerprint "", expected "`},
 		{"missing tensor", func(p *parts) { p.tensors = p.tensors[1:] }, `found no tensor "encoder.0.weight", expected one of shape [4 1 4]`},
-		{"missing state", func(p *parts) { p.tensor("quantiser.counts").Name = "training.counts" }, `found no tensor "quantiser.counts", expected one of shape [8]`},
+		{"missing state", func(p *parts) { p.tensor("bottleneck.counts").Name = "training.counts" }, `found no tensor "bottleneck.counts", expected one of shape [8]`},
 		{"unexpected tensor", func(p *parts) {
 			p.tensors = append(p.tensors, safetensors.Tensor{Name: "more", Shape: []int{2, 1}, Data: []float32{1, 2}})
 		}, `found tensor "more" of shape [2 1], expected none of that name`},
 		{"other shape", func(p *parts) { p.tensor("encoder.0.weight").Shape = []int{4, 4} }, `found tensor "encoder.0.weight" of shape [4 4], expected shape [4 1 4], as config says`},
-		{"other type", func(p *parts) { p.tensor("quantiser.counts").Data = make([]int32, 8) }, `found tensor "quantiser.counts" of I32 [8], expected F32`},
-		{"NaN", func(p *parts) { p.tensor("quantiser.codebook").Data.([]float32)[5] = float32(math.NaN()) }, `found NaN in tensor "quantiser.codebook", element 5 of [8 3], expected a finite number`},
+		{"other type", func(p *parts) { p.tensor("bottleneck.counts").Data = make([]int32, 8) }, `found tensor "bottleneck.counts" of I32 [8], expected F32`},
+		{"NaN", func(p *parts) { p.tensor("bottleneck.codebook").Data.([]float32)[5] = float32(math.NaN()) }, `found NaN in tensor "bottleneck.codebook", element 5 of [8 3], expected a finite number`},
 		{"Inf", func(p *parts) { p.tensor("encoder.0.bias").Data.([]float32)[0] = float32(math.Inf(-1)) }, `found -Inf in tensor "encoder.0.bias"`},
 		{"other weight", func(p *parts) { p.tensor("encoder.0.bias").Data.([]float32)[0]++ }, "found fingerprint"},
 		{"state without training", func(p *parts) { delete(p.metadata, trainingKey) }, `found tensor "training.adam.steps" of shape [1], expected none of that name`},
@@ -328,7 +330,7 @@ func TestEveryByteCounts(t *testing.T) {
 func TestLargeConfig(t *testing.T) {
 	good, data := save(t, newFile(t, tiny, "a", "b"))
 	p := takeApart(t, good)
-	p.edit(func(c *vqvae.Config) { c.Quantiser.Entries = 1 << 20 })
+	p.edit(func(c *vqvae.Config) { c.Bottleneck.Entries = 1 << 20 })
 	if err := safetensors.Write(good, p.metadata, p.tensors); err != nil {
 		t.Fatal(err)
 	}
@@ -378,9 +380,11 @@ func FuzzLoad(f *testing.F) {
 // base is the preset of that name.
 var base = vqvae.Config{
 	Rate: 16000, Levels: 256,
-	Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{128, 128, 128, 256, 256, 256}, Strides: []int{2, 2, 2, 2, 2, 2}},
-	Quantiser: vqvae.QuantiserConfig{Entries: 512, Dim: 64, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99, Dead: 0.03},
-	Decoder:   vqvae.DecoderConfig{Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Speaker: 64},
+	Encoder: vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{128, 128, 128, 256, 256, 256}, Strides: []int{2, 2, 2, 2, 2, 2}},
+	Bottleneck: vqvae.BottleneckConfig{
+		Kind: vqvae.VQ, Dim: 64, Entries: 512, Distance: vqvae.Euclidean, Groups: 1, Stages: 1, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99, Dead: 0.03,
+	},
+	Decoder: vqvae.DecoderConfig{Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Speaker: 64},
 }
 
 func BenchmarkLoad(b *testing.B) {

@@ -21,9 +21,11 @@ func Example() {
 	defer os.RemoveAll(dir)
 	config := vqvae.Config{
 		Rate: 16000, Levels: 256,
-		Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{8, 8}, Strides: []int{8, 8}},
-		Quantiser: vqvae.QuantiserConfig{Entries: 16, Dim: 8, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99},
-		Decoder:   vqvae.DecoderConfig{Residual: 8, Skip: 8, Layers: 4, Cycles: 1, Speaker: 4},
+		Encoder: vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{8, 8}, Strides: []int{8, 8}},
+		Bottleneck: vqvae.BottleneckConfig{
+			Kind: vqvae.VQ, Dim: 8, Entries: 16, Distance: vqvae.Euclidean, Groups: 1, Stages: 1, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99,
+		},
+		Decoder: vqvae.DecoderConfig{Residual: 8, Skip: 8, Layers: 4, Cycles: 1, Speaker: 4},
 	}
 	model, err := vqvae.New(config, []string{"p225", "p226"}, dilated.Float32, rand.NewPCG(1, 2))
 	if err != nil {

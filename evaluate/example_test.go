@@ -14,9 +14,11 @@ import (
 func ExampleNLL() {
 	config := vqvae.Config{
 		Rate: 8000, Levels: 256,
-		Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{8}, Strides: []int{10}},
-		Quantiser: vqvae.QuantiserConfig{Entries: 16, Dim: 4, Codebook: "average", Beta: 0.25, Decay: 0.99},
-		Decoder:   vqvae.DecoderConfig{Residual: 4, Skip: 8, Layers: 3, Cycles: 1, Speaker: 2},
+		Encoder: vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{8}, Strides: []int{10}},
+		Bottleneck: vqvae.BottleneckConfig{
+			Kind: vqvae.VQ, Dim: 4, Entries: 16, Distance: vqvae.Euclidean, Groups: 1, Stages: 1, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99,
+		},
+		Decoder: vqvae.DecoderConfig{Residual: 4, Skip: 8, Layers: 3, Cycles: 1, Speaker: 2},
 	}
 	model, err := vqvae.New(config, []string{"ann", "bob"}, dilated.Float32, rand.NewPCG(1, 1))
 	if err != nil {

@@ -2,19 +2,24 @@ package evaluate
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/vqaudio/vqaudio/frontend"
+	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
 
-// coder turns sound into what a model makes of it, and back. It may be used by several goroutines at once.
+// coder turns sound into the codes of a model, and back. It may be used by several goroutines at once.
 type coder struct {
 	model *vqvae.Model
 	front *frontend.Frontend
 }
 
 func newCoder(m *vqvae.Model) (*coder, error) {
+	if m.Quantiser == nil {
+		return nil, fmt.Errorf("the model has no codes: its bottleneck is %q", m.Config.Bottleneck.Kind)
+	}
 	front, err := frontend.New(m.Config)
 	return &coder{m, front}, err
 }
@@ -23,7 +28,7 @@ func newCoder(m *vqvae.Model) (*coder, error) {
 func (c *coder) hop() int { return c.model.Config.Hop() }
 
 // entries is the number of different codes.
-func (c *coder) entries() int { return c.model.Config.Quantiser.Entries }
+func (c *coder) entries() int { return c.model.Config.Bottleneck.Codes() }
 
 // codes returns the codes of sound, one for each hop that has begun.
 func (c *coder) codes(samples []float32) []int32 {
@@ -39,7 +44,7 @@ func (c *coder) codes(samples []float32) []int32 {
 
 // speak returns the sound that the model makes of codes in a voice, len(codes)*hop samples.
 func (c *coder) speak(ctx context.Context, codes []int32, speaker int32, temperature float64, src rand.Source) ([]float32, error) {
-	levels, err := Reconstruct(ctx, c.model, codes, speaker, temperature, src)
+	levels, err := Reconstruct(ctx, c.model, c.model.Quantiser.Embed(new(tensor.Arena), codes), speaker, temperature, src)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,9 @@ package evaluate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/frontend"
@@ -28,7 +30,8 @@ type Options struct {
 // Report is what [NLL] has found. Likelihoods are negative log-likelihoods in nats per sample, the mean over all samples.
 //
 // A decoder that uses its codes is worse off with those of other speech: if Shuffled and Constant are not above True, the
-// codes have collapsed. The same holds for the speaker.
+// codes have collapsed. The same holds for the speaker. Of a model without codes the vectors are taken that its decoder is
+// told; those of a variational autoencoder are its means.
 type Report struct {
 	Split string `json:"split"`
 	Crop  int    `json:"crop"`  // samples
@@ -42,34 +45,36 @@ type Report struct {
 	// last; 0 if the model has not got two speakers.
 	WrongSpeaker float64 `json:"wrong_speaker,omitempty"`
 
-	Codes
+	// KL is the divergence from the prior of what a variational autoencoder knows of a frame, in bits; 0 for other models.
+	KL float64 `json:"kl_bits_per_frame,omitempty"`
+
+	Codes // empty for a model without codes
 }
 
 // Codes describes the codes of a set of recordings. H is the entropy of their distribution over the whole set.
 type Codes struct {
-	Entries    int     `json:"entries"`      // K of the codebook
-	Used       int     `json:"used"`         // entries that occur
-	Perplexity float64 `json:"perplexity"`   // exp(H), from 1 to K
+	Entries    int     `json:"entries"`      // different codes that there are: K of the codebook, or the product of several
+	Used       int     `json:"used"`         // that occur
+	Perplexity float64 `json:"perplexity"`   // exp(H), from 1 to Entries
 	Rate       float64 `json:"code_rate"`    // codes in a second
-	RawBitRate float64 `json:"raw_bit_rate"` // bits in a second: Rate * log2(K)
+	RawBitRate float64 `json:"raw_bit_rate"` // bits in a second: Rate * log2(Entries)
 	BitRate    float64 `json:"bit_rate"`     // Rate * H in bits (ZeroSpeech)
+
+	Perplexities []float64 `json:"perplexities,omitempty"` // of the entries of each codebook, if there are several
 }
 
-// DescribeCodes returns the description of codes that occur counts[k] times each, in a recording of so many seconds, all
-// together.
-func DescribeCodes(counts []int64, seconds float64) Codes {
-	total := 0.0
+// DescribeCodes returns the description of codes, of which there are so many different ones, and which occur counts[k] times each, in a
+// recording of so many seconds, all together.
+func DescribeCodes(counts map[int32]int64, entries int, seconds float64) Codes {
+	c := Codes{Entries: entries}
+	total, entropy := 0.0, 0.0 // in nats
 	for _, n := range counts {
 		total += float64(n)
 	}
-	c := Codes{Entries: len(counts)}
-	entropy := 0.0 // in nats
-	for _, n := range counts {
-		if n > 0 {
-			c.Used++
-			p := float64(n) / total
-			entropy -= p * math.Log(p)
-		}
+	for _, k := range slices.Sorted(maps.Keys(counts)) { // sums in one order
+		c.Used++
+		p := float64(counts[k]) / total
+		entropy -= p * math.Log(p)
 	}
 	c.Perplexity = math.Exp(entropy)
 	if seconds > 0 {
@@ -78,6 +83,31 @@ func DescribeCodes(counts []int64, seconds float64) Codes {
 	c.RawBitRate = c.Rate * math.Log2(float64(max(c.Entries, 1)))
 	c.BitRate = c.Rate * entropy / math.Ln2
 	return c
+}
+
+// DescribeModelCodes is [DescribeCodes] for those of a model, and of each of its codebooks. If it has none, the description is empty.
+func DescribeModelCodes(counts map[int32]int64, c vqvae.BottleneckConfig, seconds float64) Codes {
+	if c.Books() == 0 {
+		return Codes{}
+	}
+	all := DescribeCodes(counts, c.Codes(), seconds)
+	if c.Books() == 1 {
+		return all
+	}
+	books, entries := make([]map[int32]int64, c.Books()), make([]int32, c.Books())
+	for m := range books {
+		books[m] = map[int32]int64{}
+	}
+	for code, n := range counts {
+		c.Split(entries, code)
+		for m, k := range entries {
+			books[m][k] += n
+		}
+	}
+	for _, of := range books {
+		all.Perplexities = append(all.Perplexities, DescribeCodes(of, c.Entries, seconds).Perplexity)
+	}
+	return all
 }
 
 // NLL measures the model on crops of the corpus. Crops do not overlap and start at 0 in each utterance, in the order of the
@@ -119,7 +149,7 @@ func NLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, o Options) (
 	if err != nil {
 		return Report{}, err
 	}
-	counts := make([]int64, m.Config.Quantiser.Entries)
+	counts := map[int32]int64{}
 	for from := 0; from < len(crops); from += o.Batch {
 		if err := ctx.Err(); err != nil {
 			return Report{}, err
@@ -132,10 +162,10 @@ func NLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, o Options) (
 		}
 	}
 	batches := float64(len(crops) / o.Batch)
-	for _, v := range []*float64{&r.True, &r.Shuffled, &r.Constant, &r.WrongSpeaker} {
+	for _, v := range []*float64{&r.True, &r.Shuffled, &r.Constant, &r.WrongSpeaker, &r.KL} {
 		*v /= batches
 	}
-	r.Codes = DescribeCodes(counts, float64(len(crops))*float64(o.Crop)/float64(m.Config.Rate))
+	r.Codes = DescribeModelCodes(counts, m.Config.Bottleneck, float64(len(crops))*float64(o.Crop)/float64(m.Config.Rate))
 	return r, nil
 }
 
@@ -200,7 +230,6 @@ type batch struct {
 	front   *frontend.Frontend
 	samples []float32 // [B*T]
 	wrong   []int32   // [B], speakers; nil if there are not two
-	other   []int32   // [B*F]: codes to be put in the place of the true ones
 }
 
 func newBatch(m *vqvae.Model, size, crop int) (*batch, error) {
@@ -208,7 +237,7 @@ func newBatch(m *vqvae.Model, size, crop int) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{Batch: front.NewBatch(size, crop), front: front, samples: make([]float32, size*crop), other: make([]int32, size*(crop/m.Config.Hop()))}
+	b := &batch{Batch: front.NewBatch(size, crop), front: front, samples: make([]float32, size*crop)}
 	if m.Voices != nil && m.Speakers.Len() > 1 {
 		b.wrong = make([]int32, size)
 	}
@@ -228,32 +257,34 @@ func (b *batch) read(cache *corpora.Cache, crops []crop, ids []int32) {
 }
 
 // measure adds the likelihoods of the batch to those in r, and its codes to counts.
-func (b *batch) measure(m *vqvae.Model, a *tensor.Arena, r *Report, counts []int64) {
-	codes := m.Codes(a, b.Input)
-	for _, k := range codes {
+func (b *batch) measure(m *vqvae.Model, a *tensor.Arena, r *Report, counts map[int32]int64) {
+	v := m.Latent(a, b.Input)
+	for _, k := range v.Codes {
 		counts[k]++
 	}
-	nll := func(codes, speakers []int32) float64 {
+	r.KL += v.KLPerFrame / math.Ln2
+	nll := func(vectors tensor.Tensor, speakers []int32) float64 {
 		scratch := a.Mark()
 		defer a.Release(scratch)
-		return m.NLL(a, b.Levels, b.Size, m.Embed(a, codes, b.Size), speakers)
+		return m.NLL(a, b.Levels, b.Size, vectors, speakers)
 	}
-	r.True += nll(codes, b.Speakers)
+	r.True += nll(v.Vectors, b.Speakers)
 
-	frames := len(codes) / b.Size
-	copy(b.other, codes[len(codes)-frames:])
-	copy(b.other[frames:], codes)
-	r.Shuffled += nll(b.other, b.Speakers)
+	other := a.Like(v.Vectors)
+	n := len(other.Data) / b.Size
+	copy(other.Data, v.Vectors.Data[len(other.Data)-n:])
+	copy(other.Data[n:], v.Vectors.Data)
+	r.Shuffled += nll(other, b.Speakers)
 
-	for i := range b.other {
-		b.other[i] = codes[0]
+	for i := range other.Rows() {
+		copy(other.Row(i), v.Vectors.Row(0))
 	}
-	r.Constant += nll(b.other, b.Speakers)
+	r.Constant += nll(other, b.Speakers)
 
 	if b.wrong != nil {
 		for i, s := range b.Speakers {
 			b.wrong[i] = (s + 1) % int32(m.Speakers.Len())
 		}
-		r.WrongSpeaker += nll(codes, b.wrong)
+		r.WrongSpeaker += nll(v.Vectors, b.wrong)
 	}
 }

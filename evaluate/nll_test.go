@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -22,9 +23,11 @@ import (
 
 var testConfig = vqvae.Config{
 	Rate: 8000, Levels: 64,
-	Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{6, 8}, Strides: []int{4, 4}},
-	Quantiser: vqvae.QuantiserConfig{Entries: 16, Dim: 5, Codebook: "average", Beta: 0.25, Decay: 0.99},
-	Decoder:   vqvae.DecoderConfig{Residual: 8, Skip: 12, Layers: 3, Cycles: 1, Speaker: 3},
+	Encoder: vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{6, 8}, Strides: []int{4, 4}},
+	Bottleneck: vqvae.BottleneckConfig{
+		Kind: vqvae.VQ, Dim: 5, Entries: 16, Distance: vqvae.Euclidean, Groups: 1, Stages: 1, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99,
+	},
+	Decoder: vqvae.DecoderConfig{Residual: 8, Skip: 12, Layers: 3, Cycles: 1, Speaker: 3},
 }
 
 // testModel returns a model with random weights, whose speakers are in another order than the corpus's.
@@ -50,7 +53,7 @@ func testModel(t testing.TB, c vqvae.Config) *vqvae.Model {
 		samples[i] = 2*r.Float32() - 1
 	}
 	front.Fill(&b, samples)
-	if err := m.InitialiseCodebook(new(tensor.Arena), []vqvae.Batch{b}, src); err != nil {
+	if err := m.InitialiseCodebooks(new(tensor.Arena), []vqvae.Batch{b}, src); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -105,7 +108,7 @@ func TestNLL(t *testing.T) {
 		codes = append(codes, slices.Clone(m.Codes(a, b.Input)))
 	}
 	nll := func(i int, codes []int32, speaker int) float64 {
-		local := tensor.New(1, crop/hop, testConfig.Quantiser.Dim)
+		local := tensor.New(1, crop/hop, testConfig.Bottleneck.Dim)
 		for f, k := range codes {
 			copy(local.Row(f), m.Embed(a, []int32{k}, 1).Data)
 		}
@@ -164,7 +167,7 @@ func TestNLL(t *testing.T) {
 				t.Errorf("progress %d of %d at call %d", done, total, calls)
 			}
 		}})
-	if err != nil || again != got || calls != 3 {
+	if err != nil || !reflect.DeepEqual(again, got) || calls != 3 {
 		t.Errorf("on other threads: %+v after %d calls, %v; want %+v", again, calls, err, got)
 	}
 }
@@ -241,20 +244,32 @@ func TestNLLErrors(t *testing.T) {
 }
 
 func TestDescribeCodes(t *testing.T) {
-	c := DescribeCodes([]int64{4, 0, 2, 2}, 2)
+	c := DescribeCodes(map[int32]int64{0: 4, 2: 2, 3: 2}, 4, 2)
 	if c.Entries != 4 || c.Used != 3 || math.Abs(c.Perplexity-math.Exp2(1.5)) > 1e-12 || c.Rate != 4 || c.RawBitRate != 8 || math.Abs(c.BitRate-6) > 1e-12 {
 		t.Errorf("%+v", c)
 	}
-	if c := DescribeCodes([]int64{0, 0}, 0); c != (Codes{Entries: 2, Perplexity: 1}) {
+	if c := DescribeCodes(nil, 2, 0); !reflect.DeepEqual(c, Codes{Entries: 2, Perplexity: 1}) {
 		t.Errorf("of nothing: %+v", c)
+	}
+	// Two codebooks of 40000 entries: 5 is 0 and 5, the other two are 1 and 7, and 1 and 5.
+	b := vqvae.BottleneckConfig{Kind: vqvae.VQ, Entries: 40000, Groups: 2, Stages: 1}
+	c = DescribeModelCodes(map[int32]int64{5: 4, 40007: 2, 40005: 2}, b, 2)
+	if c.Entries != 1600000000 || c.Used != 3 || math.Abs(c.Perplexity-math.Exp2(1.5)) > 1e-12 || math.Abs(c.RawBitRate-4*math.Log2(1.6e9)) > 1e-9 || c.BitRate != 6 {
+		t.Errorf("of two codebooks: %+v", c)
+	}
+	if want := []float64{2, math.Exp2(2 - 0.75*math.Log2(3))}; len(c.Perplexities) != 2 || math.Abs(c.Perplexities[0]-want[0]) > 1e-12 || math.Abs(c.Perplexities[1]-want[1]) > 1e-12 {
+		t.Errorf("perplexities %v of two codebooks, want %v", c.Perplexities, want)
+	}
+	if c := DescribeModelCodes(nil, vqvae.BottleneckConfig{Kind: vqvae.None}, 3); !reflect.DeepEqual(c, Codes{}) {
+		t.Errorf("without codes: %+v", c)
 	}
 }
 
 func TestReconstruct(t *testing.T) {
 	m := testModel(t, testConfig)
-	codes := []int32{3, 1, 4, 1, 5, 9, 2, 6}
+	vectors := m.Quantiser.Embed(new(tensor.Arena), []int32{3, 1, 4, 1, 5, 9, 2, 6})
 	draw := func(speaker int32, seed uint64) []int32 {
-		levels, err := Reconstruct(t.Context(), m, codes, speaker, 1, rand.NewPCG(seed, 0))
+		levels, err := Reconstruct(t.Context(), m, vectors, speaker, 1, rand.NewPCG(seed, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -269,7 +284,7 @@ func TestReconstruct(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Reconstruct(ctx, m, codes, 0, 1, rand.NewPCG(1, 0)); !errors.Is(err, context.Canceled) {
+	if _, err := Reconstruct(ctx, m, vectors, 0, 1, rand.NewPCG(1, 0)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -287,14 +287,7 @@ func (c *counted) split(name string, unaligned, rate int) PhoneSplit {
 
 // describe describes the codes, of k that there might be.
 func (c *counted) describe(k, rate int) Codes {
-	var counts []int64
-	for _, n := range c.used {
-		counts = append(counts, n)
-	}
-	slices.Sort(counts) // to sum them in one order
-	d := DescribeCodes(counts, float64(c.samples)/float64(rate))
-	d.Entries, d.RawBitRate = k, d.Rate*math.Log2(float64(k))
-	return d
+	return DescribeCodes(c.used, k, float64(c.samples)/float64(rate))
 }
 
 // rows describes the phones that are scored, with a map made of other utterances.

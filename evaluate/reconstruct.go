@@ -9,20 +9,20 @@ import (
 	"github.com/vqaudio/vqaudio/wavenet"
 )
 
-// Reconstruct draws the levels of sound [len(codes)*hop] from the codes of a recording, in the voice of a speaker: the
-// recording's own, or another for a conversion. The speaker is not looked at by a model without speakers. The temperature is
+// Reconstruct draws the levels of sound [frames*hop] from vectors [frames, D], those that a model's bottleneck makes of a recording
+// ([vqvae.Latent]) or its codes stand for, in the voice of a speaker: the recording's own, or another for a conversion. The speaker is not looked at by a model without speakers. The temperature is
 // that of [wavenet.Sampler.Draw]. It returns an error if ctx is cancelled.
-func Reconstruct(ctx context.Context, m *vqvae.Model, codes []int32, speaker int32, temperature float64, src rand.Source) ([]int32, error) {
+func Reconstruct(ctx context.Context, m *vqvae.Model, vectors tensor.Tensor, speaker int32, temperature float64, src rand.Source) ([]int32, error) {
 	voice := wavenet.Voice{Temperature: temperature, Uniform: rand.New(src).Float64}
 	if m.Voices != nil {
 		voice.Global = m.Voices.Table.Value.Row(int(speaker))
 	}
-	levels := make([]int32, 0, len(codes)*m.Config.Hop())
+	levels := make([]int32, 0, vectors.Rows()*m.Config.Hop())
 	g := wavenet.NewGenerator(wavenet.NewSampler(m.Decoder), voice, func(steps []int32) error {
 		levels = append(levels, steps...)
 		return ctx.Err()
 	})
-	if err := g.Write(m.Embed(new(tensor.Arena), codes, 1).Data); err != nil {
+	if err := g.Write(vectors.Data); err != nil {
 		return nil, err
 	}
 	if err := g.Close(); err != nil {

@@ -12,9 +12,11 @@ import (
 // config is a model of MFCC, too small for speech: 50 codes a second.
 var config = vqvae.Config{
 	Rate: 16000, Levels: 256,
-	Encoder:   vqvae.EncoderConfig{Input: vqvae.MFCC, Channels: []int{16, 16}, Strides: []int{1, 2}},
-	Quantiser: vqvae.QuantiserConfig{Entries: 8, Dim: 16, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99},
-	Decoder:   vqvae.DecoderConfig{Residual: 16, Skip: 16, Layers: 3, Cycles: 1},
+	Encoder: vqvae.EncoderConfig{Input: vqvae.MFCC, Channels: []int{16, 16}, Strides: []int{1, 2}},
+	Bottleneck: vqvae.BottleneckConfig{
+		Kind: vqvae.VQ, Dim: 16, Entries: 8, Distance: vqvae.Euclidean, Groups: 1, Stages: 1, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99,
+	},
+	Decoder: vqvae.DecoderConfig{Residual: 16, Skip: 16, Layers: 3, Cycles: 1},
 }
 
 // A batch of two segments of a second.

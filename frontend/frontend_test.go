@@ -25,9 +25,11 @@ var kinds = []string{vqvae.Wave, vqvae.LogMel, vqvae.MFCC}
 func tiny(input string) vqvae.Config {
 	return vqvae.Config{
 		Rate: 16000, Levels: 64,
-		Encoder:   vqvae.EncoderConfig{Input: input, Channels: []int{6, 8}, Strides: []int{1, 3}},
-		Quantiser: vqvae.QuantiserConfig{Entries: 32, Dim: 8, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99},
-		Decoder:   vqvae.DecoderConfig{Residual: 4, Skip: 4, Layers: 2, Cycles: 1},
+		Encoder: vqvae.EncoderConfig{Input: input, Channels: []int{6, 8}, Strides: []int{1, 3}},
+		Bottleneck: vqvae.BottleneckConfig{
+			Kind: vqvae.VQ, Dim: 8, Entries: 32, Distance: vqvae.Euclidean, Groups: 1, Stages: 1, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99,
+		},
+		Decoder: vqvae.DecoderConfig{Residual: 4, Skip: 4, Layers: 2, Cycles: 1},
 	}
 }
 
@@ -204,11 +206,11 @@ func TestEncoder(t *testing.T) {
 		f.Fill(&b, noise(n, 2))
 		m.Encoder.Standardise([]tensor.Tensor{b.Input})
 		a := new(tensor.Arena)
-		if err := m.InitialiseCodebook(a, []vqvae.Batch{b}, rand.NewPCG(3, 4)); err != nil {
+		if err := m.InitialiseCodebooks(a, []vqvae.Batch{b}, rand.NewPCG(3, 4)); err != nil {
 			t.Fatal(err)
 		}
-		codes, z := m.Codes(a, b.Input), m.Encode(a, b.Input)
-		if distinct := len(slices.Compact(slices.Sorted(slices.Values(codes)))); distinct < 8 {
+		whole := m.Latent(a, b.Input)
+		if distinct := len(slices.Compact(slices.Sorted(slices.Values(whole.Codes)))); distinct < 8 {
 			t.Fatalf("%s: %d codes occur", kind, distinct)
 		}
 		e := NewEncoder(f, m)
@@ -221,7 +223,7 @@ func TestEncoder(t *testing.T) {
 			}
 			frames := e.Close()
 			got, vectors = append(got, frames.Codes...), append(vectors, frames.Vectors.Data...)
-			if !slices.Equal(got, codes) || !same(vectors, z.Data) {
+			if !slices.Equal(got, whole.Codes) || !same(vectors, whole.Vectors.Data) {
 				t.Errorf("%s in pieces of %d: other codes or vectors", kind, piece)
 			}
 		}

@@ -52,11 +52,11 @@ func ExampleSet() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(train.Set(&config, "model.quantiser.entries=128"), config.Model.Quantiser.Entries)
+	fmt.Println(train.Set(&config, "model.bottleneck.entries=128"), config.Model.Bottleneck.Entries)
 	fmt.Println(train.Set(&config, "segment=16384"), config.Training.Segment)
 	fmt.Println(train.Set(&config, "entires=128"))
 	// Output:
 	// <nil> 128
 	// <nil> 16384
-	// no key "entires": near ones are model.quantiser.entries, model.encoder.strides, model.decoder.cycles
+	// no key "entires": near ones are model.bottleneck.entries, model.bottleneck.stages, model.encoder.strides
 }

@@ -309,7 +309,7 @@ func start(c Config, o Options, f *folder) (*run, error) {
 	r := &run{
 		config: c, options: o, folder: f, sampler: sampler, front: front, random: rand.NewChaCha8([32]byte{}),
 		batch:    front.NewBatch(s.Batch, s.Segment),
-		schedule: s.schedule(), saved: -1, began: time.Now(), counts: tensor.New(c.Model.Quantiser.Entries),
+		schedule: s.schedule(), saved: -1, began: time.Now(), recent: newRecent(c.Model.Bottleneck, s.Batch*s.Segment/c.Model.Hop()),
 	}
 	if err := r.begin(); err != nil {
 		sampler.Close()
@@ -398,34 +398,46 @@ func (r *run) beginNew() error {
 	return nil
 }
 
-// initialise measures features, and makes the codebook of encoder outputs, for the first batches: eight for each entry, about.
+// withoutEntries takes the place of the number of entries for a model without codebooks.
+const withoutEntries = 512
+
+// initialise measures features, and makes codebooks of encoder outputs, for the first batches: eight frames for each entry, about.
 func (r *run) initialise() error {
-	codes := len(r.batch.Levels) / r.config.Model.Hop()
+	frames, entries := len(r.batch.Levels)/r.config.Model.Hop(), withoutEntries
+	if r.model.Quantiser != nil {
+		entries = r.config.Model.Bottleneck.Entries
+	}
 	first := r.sampler.State()
 	var batches []vqvae.Batch
 	var inputs []tensor.Tensor
-	for range (8*r.config.Model.Quantiser.Entries + codes - 1) / codes {
+	for range (8*entries + frames - 1) / frames {
 		b := r.front.NewBatch(r.batch.Size, r.config.Training.Segment)
 		r.front.Fill(&b, r.sampler.Next().Samples)
 		batches, inputs = append(batches, b), append(inputs, b.Input)
 	}
 	defer r.arena.Reset()
 	r.model.Encoder.Standardise(inputs)
-	if err := r.model.InitialiseCodebook(&r.arena, batches, r.draw("codebook")); err != nil {
+	if err := r.model.InitialiseCodebooks(&r.arena, batches, r.draw("codebook")); err != nil {
 		return err
 	}
 	return r.sampler.Restore(first)
 }
 
-// makeAverage begins the average of weights, the codebook's entries among them.
+// makeAverage begins the average of weights, the entries of codebooks among them.
 func (r *run) makeAverage() {
-	if decay := r.config.Training.Average; decay > 0 {
-		ps := r.parameters
-		if codebook := r.model.State().Find("quantiser.codebook"); codebook != nil {
-			ps = append(slices.Clip(ps), codebook)
+	decay := r.config.Training.Average
+	if decay == 0 {
+		return
+	}
+	ps, books := slices.Clip(r.parameters), r.model.Codebooks()
+	for _, b := range books {
+		if ps.Find(b.Name) == nil {
+			ps = append(ps, b)
 		}
-		r.average = nn.NewAverage(ps, decay)
-		r.averageBook = r.average.State().Find("average.quantiser.codebook").Value
+	}
+	r.average = nn.NewAverage(ps, decay)
+	for _, b := range books {
+		r.averageBooks = append(r.averageBooks, r.average.State().Find("average."+b.Name).Value)
 	}
 }
 
@@ -457,7 +469,7 @@ func (r *run) tensors() nn.Parameters {
 	if r.average != nil {
 		ps = append(ps, r.average.State()...)
 	}
-	return append(ps, &nn.Parameter{Name: "codes.counts", Value: r.counts})
+	return append(ps, r.recent.state()...)
 }
 
 // restore takes the tensors of a checkpoint.

@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"github.com/vqaudio/vqaudio/checkpoint"
-	"github.com/vqaudio/vqaudio/vqvae"
 )
 
 // A step whose loss or gradient is not finite, or whose loss jumps, is skipped: nothing changes but the batch. After tooMany of
@@ -128,62 +127,4 @@ func (r *run) checkWeights() error {
 		}
 	}
 	return nil
-}
-
-const (
-	// countDecay is that of the moving sum of how often each entry is used: about the last 100 steps.
-	countDecay = 0.99
-	// collapsed is the perplexity, as a share of the entries, below which a codebook has collapsed.
-	collapsed = 0.02
-	// collapseEvery is the number of steps from one look at the codebook to the next.
-	collapseEvery = 250
-)
-
-// count takes the codes of a step.
-func (r *run) count(codes []int32) {
-	for k := range r.counts.Data {
-		r.counts.Data[k] *= countDecay
-	}
-	for _, k := range codes {
-		r.counts.Data[k]++
-	}
-}
-
-// codes returns the perplexity of the codes of the last steps, and how many entries occur in them.
-func (r *run) codes() (perplexity float64, used int) {
-	total := 0.0
-	for _, n := range r.counts.Data {
-		total += float64(n)
-	}
-	entropy := 0.0
-	for _, n := range r.counts.Data {
-		if n >= 0.3 { // once in the last 100 steps
-			used++
-		}
-		if n > 0 {
-			p := float64(n) / total
-			entropy -= p * math.Log(p)
-		}
-	}
-	return math.Exp(entropy), used
-}
-
-// watchCodebook makes a codebook that has collapsed anew, of the encoder's outputs for the last batch.
-func (r *run) watchCodebook() error {
-	if r.state.Step%collapseEvery != 0 || r.state.Guard.Bad > 0 {
-		return nil
-	}
-	perplexity, used := r.codes()
-	if perplexity >= collapsed*float64(r.config.Model.Quantiser.Entries) {
-		return nil
-	}
-	if err := r.model.InitialiseCodebook(&r.arena, []vqvae.Batch{r.batch}, r.draw("collapse")); err != nil {
-		return err
-	}
-	copy(r.averageBook.Data, r.model.Quantiser.Codebook.Value.Data)
-	r.counts.Zero()
-	r.state.Guard.forget()
-	r.note("step %d: the codebook had collapsed to a perplexity of %.1f, %d entries in use; it was made anew of encoder outputs",
-		r.state.Step, perplexity, used)
-	return r.logEvent(line{Collapsed: perplexity})
 }

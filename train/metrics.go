@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -18,17 +19,23 @@ const metricsName = "metrics.jsonl"
 // trainingLine is about the steps since the one before. Losses are means over those that were not skipped.
 type trainingLine struct {
 	Step         int     `json:"step"`
-	Loss         float64 `json:"loss"` // nll + commitment + codebook
+	Loss         float64 `json:"loss"` // nll + commitment + codebook + kl
 	NLL          float64 `json:"nll"`  // in nats per sample
 	Commitment   float64 `json:"commitment"`
 	Codebook     float64 `json:"codebook"`
-	Norm         float64 `json:"gradient_norm"` // before clipping
-	LearningRate float64 `json:"learning_rate"` // of the last step
-	Perplexity   float64 `json:"perplexity"`    // of the codes of the last 100 steps, about
-	Used         int     `json:"used"`          // entries in them
-	Replaced     int     `json:"replaced"`      // dead entries
-	Samples      int64   `json:"samples"`       // trained on so far
-	Seconds      float64 `json:"seconds"`
+	KL           float64 `json:"kl"`                // weighted, in nats per sample
+	KLPerFrame   float64 `json:"kl_bits_per_frame"` // as it is
+	Norm         float64 `json:"gradient_norm"`     // before clipping
+	LearningRate float64 `json:"learning_rate"`     // of the last step
+
+	// Of the codes of the last 100 steps; 0 for a model without codes.
+	Perplexity   float64   `json:"perplexity"`
+	Perplexities []float64 `json:"perplexities,omitempty"` // of each codebook, if there are several
+	Used         int       `json:"used"`                   // different codes
+
+	Replaced int     `json:"replaced"` // dead entries
+	Samples  int64   `json:"samples"`  // trained on so far
+	Seconds  float64 `json:"seconds"`
 }
 
 // validationLine is a validation.
@@ -46,6 +53,7 @@ type line struct {
 	BackTo    *int    `json:"back_to,omitempty"`             // the step whose weights are in place again
 	Scale     float64 `json:"learning_rate_scale,omitempty"` // since then
 	Collapsed float64 `json:"collapsed,omitempty"`           // the perplexity of the codebook that was made anew
+	Codebook  *int    `json:"collapsed_codebook,omitempty"`  // its number, if there are several
 	Seconds   float64 `json:"seconds"`
 }
 
@@ -55,6 +63,8 @@ type window struct {
 	NLL        float64 `json:"nll"`
 	Commitment float64 `json:"commitment"`
 	Codebook   float64 `json:"codebook"`
+	KL         float64 `json:"kl"`
+	KLPerFrame float64 `json:"kl_per_frame"` // in nats
 	Norm       float64 `json:"norm"`
 	Replaced   int     `json:"replaced"`
 }
@@ -64,6 +74,8 @@ func (w *window) add(l vqvae.Losses, norm float64, replaced int) {
 	w.NLL += l.NLL
 	w.Commitment += l.Commitment
 	w.Codebook += l.Codebook
+	w.KL += l.KL
+	w.KLPerFrame += l.KLPerFrame
 	w.Norm += norm
 	w.Replaced += replaced
 }
@@ -140,23 +152,38 @@ func (r *run) logTraining(rate float64) error {
 		return nil
 	}
 	n := float64(w.Steps)
-	perplexity, used := r.codes()
+	perplexity, used := r.recent.all()
 	t := trainingLine{
-		Step: r.state.Step, Loss: (w.NLL + w.Commitment + w.Codebook) / n, NLL: w.NLL / n, Commitment: w.Commitment / n, Codebook: w.Codebook / n,
-		Norm: w.Norm / n, LearningRate: rate, Perplexity: perplexity, Used: used, Replaced: w.Replaced, Samples: r.state.Samples, Seconds: r.seconds(),
+		Step: r.state.Step, Loss: (w.NLL + w.Commitment + w.Codebook + w.KL) / n, NLL: w.NLL / n, Commitment: w.Commitment / n, Codebook: w.Codebook / n,
+		KL: w.KL / n, KLPerFrame: w.KLPerFrame / math.Ln2 / n, Norm: w.Norm / n, LearningRate: rate,
+		Perplexity: perplexity, Perplexities: r.recent.books(), Used: used, Replaced: w.Replaced, Samples: r.state.Samples, Seconds: r.seconds(),
 	}
-	r.log.events.scalars(t.Step, map[string]float64{
-		"train/loss": t.Loss, "train/nll": t.NLL, "train/commitment": t.Commitment, "train/codebook": t.Codebook, "train/gradient_norm": t.Norm,
-		"train/learning_rate": t.LearningRate, "codes/perplexity": t.Perplexity, "codes/used": float64(t.Used), "codes/replaced": float64(t.Replaced),
-	})
+	values := map[string]float64{"train/loss": t.Loss, "train/nll": t.NLL, "train/gradient_norm": t.Norm, "train/learning_rate": t.LearningRate}
+	switch r.config.Model.Bottleneck.Kind {
+	case vqvae.VQ:
+		values["train/commitment"], values["train/codebook"] = t.Commitment, t.Codebook
+		values["codes/perplexity"], values["codes/used"], values["codes/replaced"] = t.Perplexity, float64(t.Used), float64(t.Replaced)
+		for m, p := range t.Perplexities {
+			values[fmt.Sprintf("codes/perplexity_%d", m)] = p
+		}
+	case vqvae.VAE:
+		values["train/kl"], values["train/kl_bits_per_frame"] = t.KL, t.KLPerFrame
+	}
+	r.log.events.scalars(t.Step, values)
 	return r.write(t)
 }
 
 func (r *run) logValidation(v Validation) error {
-	r.log.events.scalars(v.Step, map[string]float64{
+	values := map[string]float64{
 		"validation/true": v.True, "validation/shuffled": v.Shuffled, "validation/constant": v.Constant, "validation/wrong_speaker": v.WrongSpeaker,
-		"validation/perplexity": v.Perplexity, "validation/used": float64(v.Used),
-	})
+	}
+	switch r.config.Model.Bottleneck.Kind {
+	case vqvae.VQ:
+		values["validation/perplexity"], values["validation/used"] = v.Perplexity, float64(v.Used)
+	case vqvae.VAE:
+		values["validation/kl_bits_per_frame"] = v.KL
+	}
+	r.log.events.scalars(v.Step, values)
 	return r.write(validationLine{v.Step, v, r.state.Best.Step == v.Step, r.seconds()})
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/internal/picture"
-	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/wavenet"
 )
 
@@ -24,7 +23,7 @@ const (
 )
 
 // sample writes what has become of a few utterances of the validation split: spread evenly over it, the same every time. For
-// each there are the original, the decoder's voice for its codes with its own speaker, and with the speaker that is half the
+// each there are the original, the decoder's voice for what the bottleneck leaves of it with its own speaker, and with the speaker that is half the
 // table further on. Each is a WAV file and a picture, in the folder samples and for TensorBoard.
 func (r *run) sample(ctx context.Context) error {
 	cache := r.options.Corpus
@@ -41,8 +40,9 @@ func (r *run) sample(ctx context.Context) error {
 
 	type sound struct {
 		name    string
-		codes   []int32
-		speaker int32 // that is to speak; -1 is the original
+		vectors []float32
+		codes   []int32 // nil if the model has none
+		speaker int32   // that is to speak; -1 is the original
 		levels  []int32
 		seed    [32]byte
 	}
@@ -58,12 +58,13 @@ func (r *run) sample(ctx context.Context) error {
 		samples, batch := make([]float32, length), r.front.NewBatch(1, length)
 		cache.Read(samples, i, 0)
 		r.front.Fill(&batch, samples)
-		codes := slices.Clone(r.model.Codes(&r.arena, batch.Input))
+		latent := r.model.Latent(&r.arena, batch.Input)
+		vectors, codes := slices.Clone(latent.Vectors.Data), slices.Clone(latent.Codes)
 		r.arena.Reset()
 		speakers := int32(len(cache.Speakers()))
-		others := []*sound{{"original", codes, -1, batch.Levels, [32]byte{}}, {"reconstruction", codes, u.SpeakerID, nil, [32]byte{}}}
+		others := []*sound{{"original", vectors, codes, -1, batch.Levels, [32]byte{}}, {"reconstruction", vectors, codes, u.SpeakerID, nil, [32]byte{}}}
 		if r.model.Voices != nil && speakers > 1 {
-			others = append(others, &sound{"conversion", codes, (u.SpeakerID + speakers/2) % speakers, nil, [32]byte{}})
+			others = append(others, &sound{"conversion", vectors, codes, (u.SpeakerID + speakers/2) % speakers, nil, [32]byte{}})
 		}
 		for _, s := range others {
 			s.name = fmt.Sprintf("%d-%s", n, s.name)
@@ -89,8 +90,7 @@ func (r *run) sample(ctx context.Context) error {
 			s.levels = append(s.levels, steps...)
 			return ctx.Err()
 		})
-		var arena tensor.Arena
-		if failed[i] = g.Write(r.model.Embed(&arena, s.codes, 1).Data); failed[i] == nil {
+		if failed[i] = g.Write(s.vectors); failed[i] == nil {
 			failed[i] = g.Close()
 		}
 	})
@@ -130,7 +130,11 @@ func (r *run) writeSample(name string, levels, codes []int32) error {
 		return err
 	}
 	p.Add(block)
-	if err := png.Encode(&drawn, p.Draw(&picture.Codes{Units: codes, Rate: float64(rate) / float64(r.config.Model.Hop())})); err != nil {
+	var units *picture.Codes
+	if codes != nil {
+		units = &picture.Codes{Units: codes, Rate: float64(rate) / float64(r.config.Model.Hop())}
+	}
+	if err := png.Encode(&drawn, p.Draw(units)); err != nil {
 		return err
 	}
 	file := filepath.Join(r.folder.dir, samplesName, fmt.Sprintf("step-%08d-%s", r.state.Step, name))

@@ -11,8 +11,8 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// Set changes a key of the configuration: "model.quantiser.entries=128". The front of a key may be left out where what is
-// left names one key alone ("quantiser.entries", "entries"). A value is JSON; what is none is taken as text. The error of a
+// Set changes a key of the configuration: "model.bottleneck.entries=128". The front of a key may be left out where what is
+// left names one key alone ("bottleneck.entries", "entries"). A value is JSON; what is none is taken as text. The error of a
 // key that is not known lists near ones.
 func Set(c *Config, assignment string) error {
 	name, text, ok := strings.Cut(assignment, "=")

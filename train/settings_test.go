@@ -29,7 +29,7 @@ func TestPresets(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := base.Model.Decoder; d.Residual != 64 || d.Skip != 128 || d.Layers != 10 || d.Cycles != 2 || base.Model.Hop() != 64 ||
-		base.Training.Batch != 2 || base.Training.Segment != 4096 || base.Model.Quantiser.Codebook != vqvae.ByAverage {
+		base.Training.Batch != 2 || base.Training.Segment != 4096 || base.Model.Bottleneck.Codebook != vqvae.ByAverage {
 		t.Errorf("%+v", base)
 	}
 	if _, err := Preset("bsae"); err == nil || !strings.Contains(err.Error(), "base") {
@@ -48,7 +48,7 @@ func TestSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, a := range []string{
-		"model.quantiser.entries=128", "quantiser.dim=32", "jitter=0.12", "strides=[2,4,4,4,5,1]", "training.segment = 8320", "validation_crop=8320",
+		"model.bottleneck.entries=128", "bottleneck.dim=32", "jitter=0.12", "strides=[2,4,4,4,5,1]", "training.segment = 8320", "validation_crop=8320",
 		"seed=18446744073709551615", "codebook=loss", `precision="float32"`, "minutes=1.5",
 	} {
 		if err := Set(&c, a); err != nil {
@@ -56,7 +56,7 @@ func TestSet(t *testing.T) {
 		}
 	}
 	want, _ := Preset("base")
-	want.Model.Quantiser.Entries, want.Model.Quantiser.Dim, want.Model.Quantiser.Jitter, want.Model.Quantiser.Codebook = 128, 32, 0.12, "loss"
+	want.Model.Bottleneck.Entries, want.Model.Bottleneck.Dim, want.Model.Bottleneck.Jitter, want.Model.Bottleneck.Codebook = 128, 32, 0.12, "loss"
 	want.Model.Encoder.Strides = []int{2, 4, 4, 4, 5, 1}
 	want.Training.Segment, want.Training.ValidationCrop, want.Training.Seed = 8320, 8320, math.MaxUint64
 	want.Training.Precision, want.Training.Minutes = "float32", 1.5
@@ -67,8 +67,8 @@ func TestSet(t *testing.T) {
 		t.Error(err)
 	}
 	for a, text := range map[string]string{
-		"entires=128":          "quantiser.entries",
-		"quantizer.dim=1":      "quantiser.dim",
+		"entires=128":          "bottleneck.entries",
+		"botleneck.dim=1":      "bottleneck.dim",
 		"lr=1":                 "near ones",
 		"decay":                "want key=value",
 		"batch=many":           "training.batch=many: a string, want a whole number",
@@ -77,7 +77,7 @@ func TestSet(t *testing.T) {
 		"clip=[1]":             "want a number",
 		"channels=128":         "want a list",
 		"precision=16":         "want text",
-		"quantiser=3":          "no key",
+		"bottleneck=3":         "no key",
 		"training.model.dim=1": "no key",
 		"=3":                   "no key",
 	} {

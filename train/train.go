@@ -32,8 +32,9 @@ type Options struct {
 type Progress struct {
 	Step       int
 	Loss       float64 // of the step; NaN if it was skipped
-	Perplexity float64 // of the codes of the last steps
-	Used       int     // entries in them
+	Perplexity float64 // of the codes of the last steps; 0 for a model without codes
+	Used       int     // different ones among them
+	KL         float64 // of the step, in bits per frame; 0 unless the bottleneck is that of a variational autoencoder
 	Samples    int64   // trained on, over all starts
 	Seconds    float64 // spent, over all starts
 	Saved      int     // the step of the last checkpoint
@@ -92,13 +93,13 @@ type run struct {
 	began      time.Time // of this start
 
 	// What a checkpoint holds.
-	model       *vqvae.Model
-	parameters  nn.Parameters
-	adam        *nn.Adam
-	average     *nn.Average   // nil without
-	averageBook tensor.Tensor // the codebook in it, whose entries begin anew with those of the codebook
-	counts      tensor.Tensor // [K], how often each entry was used: a moving sum, see countDecay
-	state       state
+	model        *vqvae.Model
+	parameters   nn.Parameters
+	adam         *nn.Adam
+	average      *nn.Average     // nil without
+	averageBooks []tensor.Tensor // the codebooks in it, whose entries begin anew with those of the codebooks
+	recent       *recent
+	state        state
 }
 
 // state is the part of a checkpoint that is not tensors. Whoever reads the JSON of a checkpoint finds the history of the
@@ -205,21 +206,16 @@ func (r *run) step() error {
 	if why == "" {
 		r.adam.Step(rate)
 		repairs := r.model.Update(r.draw("update"))
-		if r.average != nil {
-			r.average.Update()
-			for _, k := range repairs.Replaced {
-				copy(r.averageBook.Row(int(k)), r.model.Quantiser.Codebook.Value.Row(int(k)))
-			}
-		}
-		r.count(losses.Codes)
-		r.state.Window.add(losses, norm, len(repairs.Replaced))
+		r.updateAverage(repairs)
+		r.recent.add(losses.Codes)
+		r.state.Window.add(losses, norm, repairs.Count())
 	} else {
 		loss = math.NaN()
 		if err := r.survive(why); err != nil {
 			return err
 		}
 	}
-	if err := r.watchCodebook(); err != nil {
+	if err := r.watchCodebooks(); err != nil {
 		return err
 	}
 	if r.state.Step%r.config.Training.LogEvery == 0 {
@@ -228,7 +224,9 @@ func (r *run) step() error {
 		}
 	}
 	if r.options.Step != nil {
-		r.options.Step(r.progress(loss))
+		p := r.progress(loss)
+		p.KL = losses.KLPerFrame / math.Ln2
+		r.options.Step(p)
 	}
 	return nil
 }
@@ -248,8 +246,10 @@ func (r *run) draw(purpose string) rand.Source {
 func (r *run) seconds() float64 { return r.state.Seconds + time.Since(r.began).Seconds() }
 
 func (r *run) progress(loss float64) Progress {
-	perplexity, used := r.codes()
-	return Progress{r.state.Step, loss, perplexity, used, r.state.Samples, r.seconds(), r.saved}
+	perplexity, used := r.recent.all()
+	return Progress{
+		Step: r.state.Step, Loss: loss, Perplexity: perplexity, Used: used, Samples: r.state.Samples, Seconds: r.seconds(), Saved: r.saved,
+	}
 }
 
 // validate measures the model on the validation split, with averaged weights if there are any, and keeps it if it is the best.
@@ -266,7 +266,7 @@ func (r *run) validate(ctx context.Context) error {
 		return err
 	}
 	v := Validation{r.state.Step, report}
-	if sum := v.True + v.Shuffled + v.Constant + v.WrongSpeaker; math.IsNaN(sum) || math.IsInf(sum, 0) {
+	if sum := v.True + v.Shuffled + v.Constant + v.WrongSpeaker + v.KL; math.IsNaN(sum) || math.IsInf(sum, 0) {
 		r.note("step %d: validation gives %v nats per sample", v.Step, sum)
 		return nil
 	}
@@ -275,7 +275,7 @@ func (r *run) validate(ctx context.Context) error {
 			return err
 		}
 	}
-	better := r.state.Best == nil || v.True < r.state.Best.True
+	better := r.state.Best == nil || r.score(v) < r.score(*r.state.Best)
 	if better {
 		best := v
 		r.state.Best = &best
@@ -286,9 +286,22 @@ func (r *run) validate(ctx context.Context) error {
 			return err
 		}
 	}
-	r.note("step %d: validation %.3f nats per sample, shuffled %.3f, constant %.3f, wrong speaker %.3f, perplexity %.0f, %d of %d codes",
-		v.Step, v.True, v.Shuffled, v.Constant, v.WrongSpeaker, v.Perplexity, v.Used, v.Entries)
+	latent := ""
+	switch r.config.Model.Bottleneck.Kind {
+	case vqvae.VQ:
+		latent = fmt.Sprintf(", perplexity %.0f, %d of %d codes", v.Perplexity, v.Used, v.Entries)
+	case vqvae.VAE:
+		latent = fmt.Sprintf(", KL %.2f bits per frame", v.KL)
+	}
+	r.note("step %d: validation %.3f nats per sample, shuffled %.3f, constant %.3f, wrong speaker %.3f%s",
+		v.Step, v.True, v.Shuffled, v.Constant, v.WrongSpeaker, latent)
 	return r.logValidation(v)
+}
+
+// score is what the best validation has least of: the nats per sample, with those of the latent variables as the loss has them when
+// their weight has risen. Without, the best would be from before it had.
+func (r *run) score(v Validation) float64 {
+	return v.True + r.config.Model.Bottleneck.KL*v.KL*math.Ln2/float64(r.config.Model.Hop())
 }
 
 func (r *run) note(format string, args ...any) {

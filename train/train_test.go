@@ -212,7 +212,7 @@ func TestBest(t *testing.T) {
 	for _, p := range slices.Concat(best.Model.Parameters(), best.Model.State()) {
 		average := file.State.Find("average." + p.Name)
 		if average == nil {
-			if strings.HasPrefix(p.Name, "quantiser.") && p.Name != "quantiser.codebook" {
+			if strings.HasPrefix(p.Name, "bottleneck.") && p.Name != "bottleneck.codebook" {
 				continue
 			}
 			t.Fatalf("no average of %s", p.Name)
@@ -372,10 +372,10 @@ func TestRefused(t *testing.T) {
 	abc := corpus("a", "b", "c")
 
 	other := tiny(t, 40)
-	other.Model.Quantiser.Entries, other.Training.Batch = 16, 3
+	other.Model.Bottleneck.Entries, other.Training.Batch = 16, 3
 	var config *ConfigError
 	if err := try(other, abc, dir); !errors.As(err, &config) ||
-		!slices.Equal(config.Differences, []string{"model.quantiser.entries 32, now 16", "training.batch 2, now 3"}) {
+		!slices.Equal(config.Differences, []string{"model.bottleneck.entries 32, now 16", "training.batch 2, now 3"}) {
 		t.Errorf("another configuration: %v", err)
 	}
 	var wrong *CorpusError
@@ -661,8 +661,8 @@ func TestCollapse(t *testing.T) {
 	spoil(t, func(r *run, l *vqvae.Losses) {
 		if collapse && r.state.Step < collapseEvery-1 {
 			for k := range r.model.Quantiser.Config.Entries - 1 {
-				for i := range r.model.Quantiser.Codebook.Value.Row(k) {
-					r.model.Quantiser.Codebook.Value.Row(k)[i] = 1e6
+				for i := range r.model.Quantiser.Books[0].Entries.Value.Row(k) {
+					r.model.Quantiser.Books[0].Entries.Value.Row(k)[i] = 1e6
 				}
 			}
 			for i := range l.Codes {
@@ -671,7 +671,7 @@ func TestCollapse(t *testing.T) {
 		}
 	})
 	c := tiny(t, collapseEvery+20)
-	c.Model.Quantiser.Entries, c.Model.Quantiser.Codebook, c.Model.Quantiser.Dead = 64, vqvae.ByLoss, 0
+	c.Model.Bottleneck.Entries, c.Model.Bottleneck.Codebook, c.Model.Bottleneck.Dead = 64, vqvae.ByLoss, 0
 	c.Training.LearningRate = 1e-4
 	for _, collapse = range []bool{false, true} {
 		dir := t.TempDir()

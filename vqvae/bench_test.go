@@ -16,7 +16,7 @@ func paper() Config {
 	c := tiny()
 	c.Levels = 256
 	c.Encoder = EncoderConfig{Input: Wave, Channels: []int{128, 128, 128, 256, 256, 256}, Strides: []int{2, 2, 2, 2, 2, 2}}
-	c.Quantiser.Entries, c.Quantiser.Dim = 512, 64
+	c.Bottleneck.Entries, c.Bottleneck.Dim = 512, 64
 	return c
 }
 
@@ -35,11 +35,11 @@ func BenchmarkEncoder(b *testing.B) {
 			for b.Loop() {
 				a.Reset()
 				z, saved := m.Encoder.Forward(a, batch.Input)
-				v := m.Quantiser.Forward(a, z)
-				dz := m.Quantiser.Backward(a, z, v, a.Zeros(z.Shape()...))
+				v := m.Bottleneck.Forward(a, z, nil)
+				dz := m.Bottleneck.Backward(a, z, v, a.Zeros(z.Shape()...))
 				nn.Normal(dz, 1, rand.NewPCG(1, 2))
 				m.Encoder.Backward(a, saved, dz)
-				m.Quantiser.collect(z, v)
+				m.Bottleneck.Keep(v)
 				m.Update(rand.NewPCG(1, 2))
 			}
 		})

@@ -9,17 +9,17 @@ import (
 
 // Config is the shape of a [Model].
 type Config struct {
-	Rate      int             `json:"rate"`   // of the sound, in Hz
-	Levels    int             `json:"levels"` // of a sample: of mu-law, or with a mixture 65536 linear ones
-	Level     float64         `json:"level"`  // RMS in dBFS that the speech of training was brought to; 0 if it was as recorded
-	Encoder   EncoderConfig   `json:"encoder"`
-	Quantiser QuantiserConfig `json:"quantiser"`
-	Decoder   DecoderConfig   `json:"decoder"`
+	Rate       int              `json:"rate"`   // of the sound, in Hz
+	Levels     int              `json:"levels"` // of a sample: of mu-law, or with a mixture 65536 linear ones
+	Level      float64          `json:"level"`  // RMS in dBFS that the speech of training was brought to; 0 if it was as recorded
+	Encoder    EncoderConfig    `json:"encoder"`
+	Bottleneck BottleneckConfig `json:"bottleneck"`
+	Decoder    DecoderConfig    `json:"decoder"`
 }
 
 // EncoderConfig is the shape of an [Encoder]: a convolution for each number of Channels, strided by the number of the same
 // place in Strides, with a kernel of twice the stride, or of 3 where the stride is 1, a ReLU behind each; then a 1x1
-// convolution to the dimension of the codebook. (The paper, section 4.3: six convolutions with kernel 4 and stride 2, on the
+// convolution to what the bottleneck wants. (The paper, section 4.3: six convolutions with kernel 4 and stride 2, on the
 // waveform.)
 type EncoderConfig struct {
 	Input    string `json:"input"` // what it sees of sound: [Wave], [LogMel] or [MFCC]
@@ -76,17 +76,6 @@ func (c Config) InputHop() int {
 // Hop is the number of samples of a code.
 func (c Config) Hop() int { return c.InputHop() * c.Encoder.Stride() }
 
-// QuantiserConfig describes a [Quantiser].
-type QuantiserConfig struct {
-	Entries  int     `json:"entries"`  // K
-	Dim      int     `json:"dim"`      // D
-	Codebook string  `json:"codebook"` // what trains it: "average" (appendix A.1) or "loss" (equation 3)
-	Beta     float64 `json:"beta"`     // weight of the commitment loss
-	Decay    float64 `json:"decay"`    // gamma of the moving average
-	Jitter   float64 `json:"jitter"`   // probability that a code is replaced by a neighbour in training: by either with half of it
-	Dead     float64 `json:"dead"`     // moving count below which an entry is replaced by an encoder output; 0 replaces none
-}
-
 // DecoderConfig is the part of a [wavenet.Config] that the rest of the model does not determine.
 type DecoderConfig struct {
 	Residual int   `json:"residual"`
@@ -102,7 +91,7 @@ type DecoderConfig struct {
 func (c Config) WaveNet() wavenet.Config {
 	return wavenet.Config{
 		Classes: c.Levels, Mixture: c.Decoder.Mixture, Residual: c.Decoder.Residual, Skip: c.Decoder.Skip, Layers: c.Decoder.Layers, Cycles: c.Decoder.Cycles,
-		Local: c.Quantiser.Dim, Hop: c.Hop(), Upsample: c.Decoder.Upsample, Global: c.Decoder.Speaker,
+		Local: c.Bottleneck.Dim, Hop: c.Hop(), Upsample: c.Decoder.Upsample, Global: c.Decoder.Speaker,
 	}
 }
 
@@ -117,8 +106,6 @@ const (
 	maxChannels = 1 << 12
 	maxStride   = 1 << 10
 	maxHop      = 1 << 16
-	maxEntries  = 1 << 20
-	maxBeta     = 1e3
 )
 
 // MaxElements is the largest number of elements of parameters and state that a model may have, speakers apart: 512 MiB.
@@ -136,8 +123,6 @@ func (c Config) Check() error {
 		{"rate", c.Rate, 1, maxRate},
 		{"levels", c.Levels, 2, mixtureLevels},
 		{"number of encoder layers", len(c.Encoder.Strides), 1, maxLayers},
-		{"quantiser entries", c.Quantiser.Entries, 1, maxEntries},
-		{"quantiser dim", c.Quantiser.Dim, 1, maxChannels},
 	}
 	for _, v := range whole {
 		if v.value < v.min || v.value > v.max {
@@ -169,25 +154,11 @@ func (c Config) Check() error {
 		}
 		hop *= s
 	}
-	q := c.Quantiser
-	if q.Codebook != ByAverage && q.Codebook != ByLoss {
-		return fmt.Errorf("quantiser codebook %q: want %q or %q", q.Codebook, ByAverage, ByLoss)
+	if !(c.Level >= -200 && c.Level <= 0) {
+		return fmt.Errorf("level %g: want -200 to 0 dBFS", c.Level)
 	}
-	for _, v := range []struct {
-		name     string
-		value    float64
-		in       bool
-		interval string
-	}{
-		{"level", c.Level, c.Level >= -200 && c.Level <= 0, "-200 to 0 dBFS"},
-		{"quantiser beta", q.Beta, q.Beta >= 0 && q.Beta <= maxBeta, fmt.Sprintf("0 to %g", maxBeta)},
-		{"quantiser decay", q.Decay, q.Decay >= 0 && q.Decay < 1, "from 0 to below 1"},
-		{"quantiser jitter", q.Jitter, q.Jitter >= 0 && q.Jitter <= 1, "0 to 1"},
-		{"quantiser dead", q.Dead, q.Dead >= 0 && q.Dead < startCount, fmt.Sprintf("from 0 to below %d", startCount)},
-	} {
-		if !v.in {
-			return fmt.Errorf("%s %g: want %s", v.name, v.value, v.interval)
-		}
+	if err := c.Bottleneck.check(); err != nil {
+		return fmt.Errorf("bottleneck %w", err)
 	}
 	if err := c.WaveNet().Check(); err != nil {
 		return fmt.Errorf("decoder: %w", err)
@@ -210,13 +181,8 @@ func (c Config) Elements(speakers int) int64 {
 		n += product(axis.Kernel, in, out) + int64(out)
 		in = out
 	}
-	k, d := c.Quantiser.Entries, c.Quantiser.Dim
-	n += product(in+1, d)             // the last layer
-	n += product(k, d) + int64(k) + 1 // codebook, counts, initialised
-	if c.Quantiser.Codebook == ByAverage {
-		n += product(k, d)
-	}
-	return n + product(speakers, c.Decoder.Speaker) + c.WaveNet().Elements()
+	n += product(in+1, c.Bottleneck.Width()) // the last layer
+	return n + c.Bottleneck.elements() + product(speakers, c.Decoder.Speaker) + c.WaveNet().Elements()
 }
 
 // product is the product of sizes within the limits, which an int64 holds.

@@ -13,9 +13,11 @@ import (
 // config is a model too small for speech.
 var config = vqvae.Config{
 	Rate: 16000, Levels: 16,
-	Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{16, 16}, Strides: []int{2, 2}},
-	Quantiser: vqvae.QuantiserConfig{Entries: 8, Dim: 16, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99, Dead: 0.03},
-	Decoder:   vqvae.DecoderConfig{Residual: 16, Skip: 16, Layers: 3, Cycles: 1, Speaker: 4},
+	Encoder: vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{16, 16}, Strides: []int{2, 2}},
+	Bottleneck: vqvae.BottleneckConfig{
+		Kind: vqvae.VQ, Dim: 16, Entries: 8, Distance: vqvae.Euclidean, Groups: 1, Stages: 1, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99, Dead: 0.03,
+	},
+	Decoder: vqvae.DecoderConfig{Residual: 16, Skip: 16, Layers: 3, Cycles: 1, Speaker: 4},
 }
 
 // sawtooth returns size sequences of n levels. (Package frontend makes batches of sound.)
@@ -37,7 +39,7 @@ func Example() {
 		return
 	}
 	arena, batch := new(tensor.Arena), sawtooth(2, 64)
-	if err := model.InitialiseCodebook(arena, []vqvae.Batch{batch}, src); err != nil {
+	if err := model.InitialiseCodebooks(arena, []vqvae.Batch{batch}, src); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -186,7 +186,7 @@ func TestFeatureThreads(t *testing.T) {
 			for _, threads := range []int{1, 2, 5} {
 				parallel.SetThreads(threads)
 				c := features(input)
-				c.Quantiser.Jitter = 0.3
+				c.Bottleneck.Jitter = 0.3
 				m := newModel(t, c, precision)
 				m.Encoder.Standardise([]tensor.Tensor{spectra(c, 4, 20, 9).Input})
 				ps, src, a := m.Parameters(), rand.NewPCG(1, 1), new(tensor.Arena)

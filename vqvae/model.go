@@ -1,6 +1,7 @@
 // Package vqvae holds the VQ-VAE of speech (van den Oord et al., Neural Discrete Representation Learning, arXiv 1711.00937,
 // below "the paper"): an encoder makes a vector of every hop of sound, a quantiser replaces it by the nearest entry of a
-// codebook, and a WaveNet, which is told the entries and the speaker, predicts the waveform step by step.
+// codebook, and a WaveNet, which is told the entries and the speaker, predicts the waveform step by step. Other bottlenecks can
+// take the place of the quantiser: that of a variational autoencoder, or none.
 //
 // The encoder sees a tensor [B, N, channels], a step for each [Config.InputHop] samples, and the decoder levels, int32 from 0 to
 // Levels-1, with silence at Levels/2. Package frontend makes both of sound, and sound of levels.
@@ -20,22 +21,23 @@ import (
 
 // Model is a VQ-VAE of sound:
 //
-//	z_e    = Encoder(input)                             [B, T/hop, D]
-//	e      = Quantiser(z_e)                             [B, T/hop, D]
-//	loss   = -log p(levels | e, Voices[speaker]) + commitment (+ codebook)
+//	z_e    = Encoder(input)                             [B, T/hop, D], 2D for a [Gaussian]
+//	e      = Bottleneck(z_e)                            [B, T/hop, D]
+//	loss   = -log p(levels | e, Voices[speaker]) + losses of the bottleneck
 //
 // where Decoder gives p. All may be read by several goroutines at once; training is for one.
 type Model struct {
-	Config    Config
-	Speakers  *speaker.Table
-	Encoder   *Encoder
-	Quantiser *Quantiser
-	Voices    *nn.Embedding // [speakers, Config.Decoder.Speaker]; nil without speakers
-	Decoder   *wavenet.Net
+	Config     Config
+	Speakers   *speaker.Table
+	Encoder    *Encoder
+	Bottleneck Bottleneck
+	Quantiser  *Quantiser    // the same; nil if it is another kind of bottleneck
+	Voices     *nn.Embedding // [speakers, Config.Decoder.Speaker]; nil without speakers
+	Decoder    *wavenet.Net
 }
 
-// New returns a model of the speakers named, with weights drawn from src, which computes in the precision given. The codebook
-// is to be initialised before the first step. It returns an error if c.Check does, if names are empty or there twice, or if
+// New returns a model of the speakers named, with weights drawn from src, which computes in the precision given. Codebooks
+// are to be initialised before the first step. It returns an error if c.Check does, if names are empty or there twice, or if
 // there are none though the decoder is conditioned on them.
 func New(c Config, speakers []string, precision dilated.Precision, src rand.Source) (*Model, error) {
 	if err := c.Check(); err != nil {
@@ -45,7 +47,9 @@ func New(c Config, speakers []string, precision dilated.Precision, src rand.Sour
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Config: c, Speakers: table, Encoder: NewEncoder(c.Encoder, c.Quantiser.Dim, precision, src), Quantiser: NewQuantiser(c.Quantiser, src)}
+	m := &Model{Config: c, Speakers: table, Encoder: NewEncoder(c.Encoder, c.Bottleneck.Width(), precision, src)}
+	m.Bottleneck = newBottleneck(c.Bottleneck, c.Hop(), src)
+	m.Quantiser, _ = m.Bottleneck.(*Quantiser)
 	if c.Decoder.Speaker > 0 {
 		if table.Len() == 0 {
 			return nil, fmt.Errorf("a decoder with %d channels for the speaker, and no speakers", c.Decoder.Speaker)
@@ -63,21 +67,29 @@ func (m *Model) With(precision dilated.Precision) *Model {
 	return &same
 }
 
-// Parameters returns what the optimiser trains: "encoder.0.weight", ..., "quantiser.codebook" if it is trained by loss,
+// Parameters returns what the optimiser trains: "encoder.0.weight", ..., "bottleneck.codebook" if it is trained by loss,
 // "speakers.weight", "decoder.embed.weight", ...
 func (m *Model) Parameters() nn.Parameters {
 	ps := m.Encoder.Parameters().Named("encoder")
-	ps = append(ps, m.Quantiser.Parameters().Named("quantiser")...)
+	ps = append(ps, m.Bottleneck.Parameters().Named("bottleneck")...)
 	if m.Voices != nil {
 		ps = append(ps, m.Voices.Parameters().Named("speakers")...)
 	}
 	return append(ps, m.Decoder.Parameters().Named("decoder")...)
 }
 
+// Codebooks returns the entries of all codebooks, whatever trains them, by the names that they have in Parameters or in State.
+func (m *Model) Codebooks() nn.Parameters {
+	if m.Quantiser == nil {
+		return nil
+	}
+	return m.Quantiser.Codebooks().Named("bottleneck")
+}
+
 // State returns what training changes besides, without gradients: "encoder.mean" and "encoder.deviation" of features,
-// "quantiser.codebook" if it is trained by average, "quantiser.sums", "quantiser.counts", "quantiser.initialised".
+// and what belongs to the bottleneck: "bottleneck.codebook" if it is trained by average, "bottleneck.sums", ...
 func (m *Model) State() nn.Parameters {
-	return append(m.Encoder.State().Named("encoder"), m.Quantiser.State().Named("quantiser")...)
+	return append(m.Encoder.State().Named("encoder"), m.Bottleneck.State().Named("bottleneck")...)
 }
 
 // Batch is sound to train on. Package frontend makes it.
@@ -88,22 +100,20 @@ type Batch struct {
 	Speakers []int32       // [B]; not looked at by a model without speakers
 }
 
-// Losses are those of a batch, in nats per sample or as [Quantiser] says, and what else it shows.
+// Losses are those of a batch, and what else it shows.
 type Losses struct {
-	NLL, Commitment, Codebook float64
-
-	Codes []int32 // [B*T/hop], until the arena is reset
-	Lost  int     // encoder outputs that are not finite; see [Quantiser]
+	NLL    float64 // of the levels, in nats per sample
+	Latent         // until the arena is reset
 }
 
 // Total is the loss that is trained.
-func (l Losses) Total() float64 { return l.NLL + l.Commitment + l.Codebook }
+func (l Losses) Total() float64 { return l.NLL + l.Commitment + l.Codebook + l.KL }
 
 // Step is a training step forward and backward: it adds to the gradients of the parameters. It changes no parameter and no
-// state. src is for the jitter. The losses of an empty batch are 0, and its gradients too.
+// state. src is for the bottleneck's noise and for the jitter. The losses of an empty batch are 0, and its gradients too.
 func (m *Model) Step(a *tensor.Arena, b Batch, src rand.Source) Losses {
 	if len(b.Levels) == 0 {
-		m.Quantiser.collect(tensor.Tensor{}, Quantised{})
+		m.Bottleneck.Keep(Latent{})
 		return Losses{}
 	}
 	if hop := m.Config.Hop(); b.Size < 1 || len(b.Levels)%(b.Size*hop) != 0 {
@@ -113,36 +123,39 @@ func (m *Model) Step(a *tensor.Arena, b Batch, src rand.Source) Losses {
 		panic(fmt.Sprintf("vqvae.Model: input of shape %v for %d levels in a batch of %d, want %d steps for each", b.Input, len(b.Levels), b.Size, steps))
 	}
 	z, saved := m.Encoder.Forward(a, b.Input)
-	v := m.Quantiser.Forward(a, z)
-	commitment, codebook := m.Quantiser.Losses(v)
+	v := m.Bottleneck.Forward(a, z, src)
 
-	sources := m.Quantiser.Jitter(a, z.Dim(1), b.Size, src)
-	local := a.Like(z)
+	sources := jitter(a, m.Config.Bottleneck.Jitter, z.Dim(1), b.Size, src)
+	local := a.Like(v.Vectors)
 	for i, from := range sources {
-		copy(local.Row(i), v.Entries.Row(int(from)))
+		copy(local.Row(i), v.Vectors.Row(int(from)))
 	}
 	nll, dlocal, dglobal := m.Decoder.LossGradient(a, m.input(a, b.Levels, b.Size, local, b.Speakers))
 
 	if m.Voices != nil {
 		m.Voices.Backward(b.Speakers, dglobal)
 	}
-	dentries := a.Like(z)
-	dentries.Zero()
-	for i, from := range sources { // to the frame that the entry came from
-		kernel.Add(dentries.Row(int(from)), dlocal.Row(i))
+	dvectors := a.Like(v.Vectors)
+	dvectors.Zero()
+	for i, from := range sources { // to the frame that the vector came from
+		kernel.Add(dvectors.Row(int(from)), dlocal.Row(i))
 	}
-	m.Encoder.Backward(a, saved, m.Quantiser.Backward(a, z, v, dentries))
-	m.Quantiser.collect(z, v)
-	return Losses{NLL: nll, Commitment: commitment, Codebook: codebook, Codes: v.Codes, Lost: v.Lost()}
+	m.Encoder.Backward(a, saved, m.Bottleneck.Backward(a, z, v, dvectors))
+	m.Bottleneck.Keep(v)
+	return Losses{nll, v}
 }
 
-// Update takes the batch of the last Step into the moving averages of the codebook and replaces dead entries. It is for after
-// the optimiser's step; if that is skipped, so is Update, and averages stay as they are.
-func (m *Model) Update(src rand.Source) Repairs { return m.Quantiser.update(src) }
+// Update takes the batch of the last Step into the state of the bottleneck: into the moving averages of codebooks, whose dead
+// entries it replaces, or into the count of steps. It is for after the optimiser's step; if that is skipped, so is Update, and the state
+// stays as it is.
+func (m *Model) Update(src rand.Source) Repairs { return m.Bottleneck.Update(src) }
 
-// InitialiseCodebook makes the codebook of the encoder's outputs for the batches, drawn from src. It returns an error, and
-// changes nothing, if none of them is finite.
-func (m *Model) InitialiseCodebook(a *tensor.Arena, batches []Batch, src rand.Source) error {
+// InitialiseCodebooks makes the codebooks, those of the numbers in books or all of them, of the encoder's outputs for the batches,
+// drawn from src. It returns an error, and changes nothing, if none of them is finite. Without codebooks it does nothing.
+func (m *Model) InitialiseCodebooks(a *tensor.Arena, batches []Batch, src rand.Source, books ...int) error {
+	if m.Quantiser == nil {
+		return nil
+	}
 	var all []float32
 	for _, b := range batches {
 		if b.Input.Len() == 0 {
@@ -152,26 +165,29 @@ func (m *Model) InitialiseCodebook(a *tensor.Arena, batches []Batch, src rand.So
 		all = append(all, m.Encode(a, b.Input).Data...)
 		a.Release(scratch)
 	}
-	return m.Quantiser.initialise(all, src)
+	return m.Quantiser.initialise(tensor.From(all, len(all)/m.Config.Bottleneck.Dim, m.Config.Bottleneck.Dim), src, books...)
 }
 
-// Encode returns z_e [B, N/Stride, D] for an input [B, N, channels], N a multiple of [EncoderConfig.Stride].
+// Encode returns z_e [B, N/Stride, Width] for an input [B, N, channels], N a multiple of [EncoderConfig.Stride].
 func (m *Model) Encode(a *tensor.Arena, input tensor.Tensor) tensor.Tensor {
 	z, _ := m.Encoder.Forward(a, input)
 	return z
 }
 
-// Codes returns the codes [B*N/Stride] of what Encode returns.
-func (m *Model) Codes(a *tensor.Arena, input tensor.Tensor) []int32 {
-	return m.Quantiser.Forward(a, m.Encode(a, input)).Codes
+// Latent returns what becomes of what Encode returns, without noise.
+func (m *Model) Latent(a *tensor.Arena, input tensor.Tensor) Latent {
+	return m.Bottleneck.Forward(a, m.Encode(a, input), nil)
 }
 
-// Embed returns the entries of codes [batch*F]: [batch, F, D].
+// Codes returns the codes [B*N/Stride] of what Encode returns; nil if the model has none.
+func (m *Model) Codes(a *tensor.Arena, input tensor.Tensor) []int32 { return m.Latent(a, input).Codes }
+
+// Embed returns what codes [batch*F] stand for: [batch, F, D]. It panics if the model has no codes.
 func (m *Model) Embed(a *tensor.Arena, codes []int32, batch int) tensor.Tensor {
-	return m.Quantiser.Embed(a, codes).Reshape(batch, len(codes)/max(1, batch), m.Config.Quantiser.Dim)
+	return m.Quantiser.Embed(a, codes).Reshape(batch, len(codes)/max(1, batch), m.Config.Bottleneck.Dim)
 }
 
-// NLL is the mean negative log-likelihood, in nats per sample, of sequences of levels [batch*T] given entries local
+// NLL is the mean negative log-likelihood, in nats per sample, of sequences of levels [batch*T] given vectors local
 // [batch, T/hop, D] and speakers [batch].
 func (m *Model) NLL(a *tensor.Arena, levels []int32, batch int, local tensor.Tensor, speakers []int32) float64 {
 	return m.Decoder.Loss(a, m.input(a, levels, batch, local, speakers))

@@ -19,20 +19,42 @@ import (
 func tiny() Config {
 	return Config{
 		Rate: 16000, Levels: 32,
-		Encoder:   EncoderConfig{Input: Wave, Channels: []int{17, 18, 20}, Strides: []int{2, 3, 2}},
-		Quantiser: QuantiserConfig{Entries: 11, Dim: 16, Codebook: ByAverage, Beta: 0.25, Decay: 0.9, Dead: 0.1},
-		Decoder:   DecoderConfig{Residual: 16, Skip: 19, Layers: 3, Cycles: 2, Upsample: []int{2}, Speaker: 5},
+		Encoder: EncoderConfig{Input: Wave, Channels: []int{17, 18, 20}, Strides: []int{2, 3, 2}},
+		Bottleneck: BottleneckConfig{
+			Kind: VQ, Dim: 16, Entries: 11, Distance: Euclidean, Groups: 1, Stages: 1, Codebook: ByAverage, Beta: 0.25, Decay: 0.9, Dead: 0.1,
+			KL: 0.5, KLWarmUp: 3,
+		},
+		Decoder: DecoderConfig{Residual: 16, Skip: 19, Layers: 3, Cycles: 2, Upsample: []int{2}, Speaker: 5},
 	}
 }
 
-// newModel returns a model of three speakers, its codebook initialised.
+// bottlenecks returns tiny with every kind of bottleneck.
+func bottlenecks() map[string]Config {
+	all := map[string]Config{}
+	for name, change := range map[string]func(c *BottleneckConfig){
+		"average": func(c *BottleneckConfig) {},
+		"loss":    func(c *BottleneckConfig) { c.Codebook = ByLoss },
+		"cosine":  func(c *BottleneckConfig) { c.Distance = Cosine },
+		"groups":  func(c *BottleneckConfig) { c.Groups, c.Distance, c.Codebook = 2, Cosine, ByLoss },
+		"stages":  func(c *BottleneckConfig) { c.Stages, c.Groups = 3, 2 },
+		"vae":     func(c *BottleneckConfig) { c.Kind = VAE },
+		"none":    func(c *BottleneckConfig) { c.Kind = None },
+	} {
+		c := tiny()
+		change(&c.Bottleneck)
+		all[name] = c
+	}
+	return all
+}
+
+// newModel returns a model of three speakers, its codebooks initialised.
 func newModel(t *testing.T, c Config, p dilated.Precision) *Model {
 	t.Helper()
 	m, err := New(c, []string{"a", "b", "c"}, p, rand.NewPCG(1, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.InitialiseCodebook(new(tensor.Arena), []Batch{noise(c, 2, 16, 3), noise(c, 3, 8, 4)}, rand.NewPCG(3, 4)); err != nil {
+	if err := m.InitialiseCodebooks(new(tensor.Arena), []Batch{noise(c, 2, 16, 3), noise(c, 3, 8, 4)}, rand.NewPCG(3, 4)); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -56,18 +78,21 @@ func noise(c Config, size, frames int, seed uint64) Batch {
 }
 
 func TestElements(t *testing.T) {
-	for _, codebook := range []string{ByAverage, ByLoss} {
+	for name, base := range bottlenecks() {
 		for _, upsample := range [][]int{nil, {2, 3}} {
 			for _, speaker := range []int{0, 5} {
 				for _, mixture := range []int{0, 3} {
-					c := tiny()
-					c.Quantiser.Codebook, c.Decoder.Upsample, c.Decoder.Speaker = codebook, upsample, speaker
+					c := base
+					c.Decoder.Upsample, c.Decoder.Speaker = upsample, speaker
 					if c.Decoder.Mixture = mixture; mixture > 0 {
 						c.Levels = mixtureLevels
 					}
 					m := newModel(t, c, dilated.Float32)
 					if got, want := c.Elements(3), int64(m.Parameters().Count()+m.State().Count()); got != want {
-						t.Errorf("%+v: %d elements, the model has %d", c, got, want)
+						t.Errorf("%s: %+v: %d elements, the model has %d", name, c, got, want)
+					}
+					if err := slices.Concat(m.Parameters(), m.State()).CheckNames(); err != nil {
+						t.Errorf("%s: %v", name, err)
 					}
 				}
 			}
@@ -76,21 +101,24 @@ func TestElements(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	c := tiny()
-	for codebook, want := range map[string][2][]string{
-		ByAverage: {nil, {"quantiser.codebook", "quantiser.sums", "quantiser.counts", "quantiser.initialised"}},
-		ByLoss:    {{"quantiser.codebook"}, {"quantiser.counts", "quantiser.initialised"}},
+	for name, want := range map[string][2][]string{
+		"average": {nil, {"codebook", "sums", "counts", "initialised"}},
+		"loss":    {{"codebook"}, {"counts", "initialised"}},
+		"groups":  {{"0.codebook", "1.codebook"}, {"0.counts", "1.counts", "initialised"}},
+		"vae":     {nil, {"steps"}},
+		"none":    {nil, nil},
 	} {
-		c.Quantiser.Codebook = codebook
-		m := newModel(t, c, dilated.Float32)
-		if err := slices.Concat(m.Parameters(), m.State()).CheckNames(); err != nil {
-			t.Error(err)
+		m := newModel(t, bottlenecks()[name], dilated.Float32)
+		for i := range want {
+			for j, p := range want[i] {
+				want[i][j] = "bottleneck." + p
+			}
 		}
 		trained := slices.Concat([]string{"encoder.0.weight", "encoder.0.bias", "encoder.1.weight", "encoder.1.bias", "encoder.2.weight",
 			"encoder.2.bias", "encoder.3.weight", "encoder.3.bias"}, want[0], []string{"speakers.weight", "decoder.embed.weight"})
 		for i, p := range m.Parameters()[:len(trained)] {
 			if p.Name != trained[i] {
-				t.Errorf("codebook by %s: parameter %d is %q, want %q", codebook, i, p.Name, trained[i])
+				t.Errorf("%s: parameter %d is %q, want %q", name, i, p.Name, trained[i])
 			}
 		}
 		var state []string
@@ -98,7 +126,7 @@ func TestNames(t *testing.T) {
 			state = append(state, p.Name)
 		}
 		if !slices.Equal(state, want[1]) {
-			t.Errorf("codebook by %s: state %q, want %q", codebook, state, want[1])
+			t.Errorf("%s: state %q, want %q", name, state, want[1])
 		}
 	}
 }
@@ -111,16 +139,16 @@ func TestNames(t *testing.T) {
 // in which the decoder's input moves as z does: straight-through.
 func TestGradients(t *testing.T) {
 	for _, codebook := range []string{ByAverage, ByLoss} {
-		for _, jitter := range []float64{0, 0.6} {
-			t.Run(fmt.Sprintf("%s/jitter%g", codebook, jitter), func(t *testing.T) {
+		for _, p := range []float64{0, 0.6} {
+			t.Run(fmt.Sprintf("%s/jitter%g", codebook, p), func(t *testing.T) {
 				c := tiny()
-				c.Quantiser.Codebook, c.Quantiser.Jitter, c.Quantiser.Beta = codebook, jitter, 0.7
+				c.Bottleneck.Codebook, c.Bottleneck.Jitter, c.Bottleneck.Beta = codebook, p, 0.7
 				m := newModel(t, c, dilated.Float32)
 				nn.Normal(m.Decoder.Out2.Weight.Value, 0.2, rand.NewPCG(9, 9)) // far from the first predictions, whose gradients are small
 				b := noise(c, 2, 12, 8)
 				a := new(tensor.Arena)
 				leaveKinks(m.Encoder, b.Input)
-				if err := m.InitialiseCodebook(a, []Batch{noise(c, 4, 12, 10)}, rand.NewPCG(3, 4)); err != nil {
+				if err := m.InitialiseCodebooks(a, []Batch{noise(c, 4, 12, 10)}, rand.NewPCG(3, 4)); err != nil {
 					t.Fatal(err)
 				}
 				for _, bias := range []*nn.Parameter{m.Decoder.Stack.SkipBias, m.Decoder.Out1.Bias} {
@@ -133,7 +161,7 @@ func TestGradients(t *testing.T) {
 
 				z0 := m.Encode(a, b.Input)
 				e0 := m.Embed(a, losses.Codes, b.Size)
-				sources := m.Quantiser.Jitter(a, 12, b.Size, rand.NewPCG(5, 6))
+				sources := jitter(a, p, 12, b.Size, rand.NewPCG(5, 6))
 				loss := func() float64 {
 					a := new(tensor.Arena)
 					z, e := m.Encode(a, b.Input), m.Embed(a, losses.Codes, b.Size)
@@ -146,7 +174,7 @@ func TestGradients(t *testing.T) {
 					sum := 0.0
 					for i := range z.Data {
 						toEntry := float64(z.Data[i]) - float64(e0.Data[i])
-						sum += c.Quantiser.Beta * toEntry * toEntry
+						sum += c.Bottleneck.Beta * toEntry * toEntry
 						if codebook == ByLoss {
 							toOutput := float64(e.Data[i]) - float64(z0.Data[i])
 							sum += toOutput * toOutput
@@ -171,6 +199,47 @@ func TestGradients(t *testing.T) {
 	}
 }
 
+// TestGradientsWithoutCodes compares with differences of the loss of the step itself, its noise and jitter being the same.
+func TestGradientsWithoutCodes(t *testing.T) {
+	for kind, p := range map[string]float64{VAE: 0.6, None: 0} {
+		t.Run(kind, func(t *testing.T) {
+			c := tiny()
+			c.Bottleneck.Kind, c.Bottleneck.Jitter, c.Bottleneck.KL = kind, p, 30
+			m := newModel(t, c, dilated.Float32)
+			if g, ok := m.Bottleneck.(*Gaussian); ok {
+				g.Steps.Data[0] = 2 // of three
+			}
+			nn.Normal(m.Decoder.Out2.Weight.Value, 0.2, rand.NewPCG(9, 9)) // far from the first predictions, whose gradients are small
+			b := noise(c, 2, 12, 8)
+			leaveKinks(m.Encoder, b.Input)
+			for _, bias := range []*nn.Parameter{m.Decoder.Stack.SkipBias, m.Decoder.Out1.Bias} {
+				for i := range bias.Value.Data {
+					bias.Value.Data[i] = float32(8 - 16*(i%2))
+				}
+			}
+			m.Parameters().ZeroGrad()
+			a := new(tensor.Arena)
+			losses := m.Step(a, b, rand.NewPCG(5, 6))
+			if want := losses.KLPerFrame * 20 / float64(c.Hop()); math.Abs(losses.KL-want) > 1e-9*want || kind == VAE && !(want > 0.1) {
+				t.Errorf("a loss of %g for %g nats per frame", losses.KL, losses.KLPerFrame)
+			}
+			var parts []gradcheck.Part
+			for _, p := range m.Parameters() {
+				if !strings.HasPrefix(p.Name, "decoder.") || p.Name == "decoder.condition.weight" { // package wavenet checks the others
+					parts = append(parts, gradcheck.Part{Name: p.Name, X: p.Value.Data, Grad: slices.Clone(p.Grad.Data)})
+				}
+			}
+			loss := func() float64 {
+				a.Reset()
+				return m.Step(a, b, rand.NewPCG(5, 6)).Total()
+			}
+			if err := gradcheck.Directional(loss, rand.NewPCG(7, 8), parts...); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // snapshot returns a copy of all elements of ps, and of their gradients if they have any.
 func snapshot(ps nn.Parameters) [][]float32 {
 	var all [][]float32
@@ -190,12 +259,11 @@ func equal(a, b [][]float32) bool {
 func TestThreads(t *testing.T) {
 	defer parallel.SetThreads(parallel.Threads())
 	for _, precision := range []dilated.Precision{dilated.Float32, dilated.BFloat16} {
-		for _, codebook := range []string{ByAverage, ByLoss} {
+		for name, c := range bottlenecks() {
 			var want [][]float32
 			for _, threads := range []int{1, 2, 5} {
 				parallel.SetThreads(threads)
-				c := tiny()
-				c.Quantiser.Codebook, c.Quantiser.Jitter, c.Quantiser.Dead = codebook, 0.3, 0.9
+				c.Bottleneck.Jitter, c.Bottleneck.Dead = 0.3, 0.9
 				m := newModel(t, c, precision)
 				ps := m.Parameters()
 				optimiser := nn.NewAdam(ps)
@@ -212,7 +280,7 @@ func TestThreads(t *testing.T) {
 				if want == nil {
 					want = got
 				} else if !equal(got, want) {
-					t.Errorf("precision %d, codebook by %s: other weights or state on %d threads", precision, codebook, threads)
+					t.Errorf("precision %d, %s: other weights or state on %d threads", precision, name, threads)
 				}
 			}
 		}
@@ -221,9 +289,7 @@ func TestThreads(t *testing.T) {
 
 // TestStepKeepsState checks that a step changes gradients only, so that it can be left out of the training.
 func TestStepKeepsState(t *testing.T) {
-	for _, codebook := range []string{ByAverage, ByLoss} {
-		c := tiny()
-		c.Quantiser.Codebook = codebook
+	for name, c := range bottlenecks() {
 		m := newModel(t, c, dilated.Float32)
 		values := func() [][]float32 {
 			var all [][]float32
@@ -235,7 +301,7 @@ func TestStepKeepsState(t *testing.T) {
 		before := values()
 		m.Step(new(tensor.Arena), noise(c, 2, 9, 1), rand.NewPCG(1, 1)) // to be left out
 		if !equal(values(), before) {
-			t.Errorf("codebook by %s: a step has changed parameters or state", codebook)
+			t.Errorf("%s: a step has changed parameters or state", name)
 		}
 		// The update after the next step is that of this step alone.
 		m.Step(new(tensor.Arena), noise(c, 2, 9, 2), rand.NewPCG(1, 1))
@@ -244,11 +310,11 @@ func TestStepKeepsState(t *testing.T) {
 		fresh.Step(new(tensor.Arena), noise(c, 2, 9, 2), rand.NewPCG(1, 1))
 		fresh.Update(rand.NewPCG(1, 1))
 		if !equal(snapshot(m.State()), snapshot(fresh.State())) {
-			t.Errorf("codebook by %s: a step without update shows in the next update", codebook)
+			t.Errorf("%s: a step without update shows in the next update", name)
 		}
 		m.Update(rand.NewPCG(1, 1)) // without a step
 		if !equal(snapshot(m.State()), snapshot(fresh.State())) {
-			t.Errorf("codebook by %s: an update without a step changes something", codebook)
+			t.Errorf("%s: an update without a step changes something", name)
 		}
 	}
 }
@@ -256,7 +322,7 @@ func TestStepKeepsState(t *testing.T) {
 // TestPrecisions compares bfloat16 with float32, in models that share parameters and state.
 func TestPrecisions(t *testing.T) {
 	c := tiny()
-	c.Quantiser.Beta = 0.5
+	c.Bottleneck.Beta = 0.5
 	m := newModel(t, c, dilated.Float32)
 	mixed := m.With(dilated.BFloat16)
 	b := noise(c, 3, 20, 2)
@@ -330,9 +396,8 @@ func TestWithoutSpeakers(t *testing.T) {
 
 // TestEmptyAndLost checks what is promised for batches without frames, and for outputs that are not finite.
 func TestEmptyAndLost(t *testing.T) {
-	for _, codebook := range []string{ByAverage, ByLoss} {
-		c := tiny()
-		c.Quantiser.Codebook, c.Quantiser.Dead = codebook, 0.9
+	for name, c := range bottlenecks() {
+		c.Bottleneck.Dead = 0.9
 		m := newModel(t, c, dilated.Float32)
 		state := func() [][]float32 { return append(snapshot(m.Parameters()), snapshot(m.State())...) }
 		a := new(tensor.Arena)
@@ -342,30 +407,30 @@ func TestEmptyAndLost(t *testing.T) {
 		m.Parameters().ZeroGrad()
 		before := state()
 		if l := m.Step(a, Batch{Size: 2}, rand.NewPCG(1, 1)); l.NLL != 0 || l.Total() != 0 || len(l.Codes) != 0 {
-			t.Errorf("losses %+v of an empty batch", l)
+			t.Errorf("%s: a loss of %g, codes %v of an empty batch", name, l.Total(), l.Codes)
 		}
-		if r := m.Update(rand.NewPCG(1, 1)); len(r.Replaced) != 0 || !equal(state(), before) {
-			t.Errorf("codebook by %s: an empty batch has changed something", codebook)
+		if r := m.Update(rand.NewPCG(1, 1)); r.Count() != 0 || !equal(state(), before) {
+			t.Errorf("%s: an empty batch has changed something", name)
 		}
-		if err := m.InitialiseCodebook(a, []Batch{{}, {Size: 1}}, rand.NewPCG(1, 1)); err == nil || !equal(state(), before) {
-			t.Errorf("codebook initialised from nothing: error %v", err)
+		if err := m.InitialiseCodebooks(a, []Batch{{}, {Size: 1}}, rand.NewPCG(1, 1)); (err == nil) != (m.Quantiser == nil) || !equal(state(), before) {
+			t.Errorf("%s: codebook initialised from nothing: error %v", name, err)
 		}
-		if codes := m.Codes(a, tensor.New(3, 0, 1)); len(codes) != 0 {
-			t.Errorf("codes %v of nothing", codes)
+		if v := m.Latent(a, tensor.New(3, 0, 1)); len(v.Codes) != 0 || v.Vectors.Len() != 0 {
+			t.Errorf("%s: codes %v, vectors %v of nothing", name, v.Codes, v.Vectors.Data)
 		}
 
 		// An encoder that has gone astray.
 		before = snapshot(m.State())
 		m.Encoder.Layers[3].Bias.Value.Data[2] = float32(math.NaN())
 		l := m.Step(a, noise(c, 2, 9, 1), rand.NewPCG(1, 1))
-		if l.Lost != 18 || !math.IsInf(l.Total(), 1) || slices.ContainsFunc(l.Codes, func(k int32) bool { return k != 0 }) {
-			t.Errorf("losses %+v of vectors that hold NaN", l)
+		if l.Lost != 18 || l.Total()-l.Total() == 0 || c.Bottleneck.Books() == 1 && slices.ContainsFunc(l.Codes, func(k int32) bool { return k != 0 }) {
+			t.Errorf("%s: %d of 18 vectors lost, a loss of %g, codes %v", name, l.Lost, l.Total(), l.Codes)
 		}
-		if r := m.Update(rand.NewPCG(1, 1)); len(r.Replaced) != 0 || !equal(snapshot(m.State()), before) {
-			t.Errorf("codebook by %s: vectors that hold NaN have changed the state", codebook)
+		if r := m.Update(rand.NewPCG(1, 1)); r.Count() != 0 || !equal(snapshot(m.State()), before) {
+			t.Errorf("%s: vectors that hold NaN have changed the state", name)
 		}
-		if err := m.InitialiseCodebook(a, []Batch{noise(c, 2, 9, 1)}, rand.NewPCG(1, 1)); err == nil || !equal(snapshot(m.State()), before) {
-			t.Errorf("codebook initialised from NaN: error %v", err)
+		if err := m.InitialiseCodebooks(a, []Batch{noise(c, 2, 9, 1)}, rand.NewPCG(1, 1)); (err == nil) != (m.Quantiser == nil) || !equal(snapshot(m.State()), before) {
+			t.Errorf("%s: codebook initialised from NaN: error %v", name, err)
 		}
 	}
 }

@@ -2,337 +2,327 @@ package vqvae
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 
 	"github.com/vqaudio/vqaudio/internal/kernel"
-	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/tensor"
 )
 
-// What trains a codebook: [QuantiserConfig].Codebook.
+// How far a vector is from an entry: [BottleneckConfig].Distance.
 const (
-	ByAverage = "average" // the moving average of what is assigned to each entry (appendix A.1)
-	ByLoss    = "loss"    // the second term of equation 3
+	Euclidean = "euclidean" // |z - e|
+	Cosine    = "cosine"    // the angle between them
 )
 
-// Quantiser replaces each vector z_e of the encoder by the nearest entry of a codebook (equations 1 and 2). With n the
-// number of elements of z_e, the mean being over all of them, its losses are
+// Quantiser replaces each vector z_e of the encoder by entries of codebooks: with one codebook, by the nearest entry (the paper,
+// equations 1 and 2).
 //
-//	commitment = Beta/n |z_e - sg[e]|^2
-//	codebook   = 1/n |sg[z_e] - e|^2       (if the codebook is trained by loss)
+// With several groups, D is divided into as many parts, which are quantised each by codebooks of its own (Jegou, Douze & Schmid,
+// Product Quantization for Nearest Neighbor Search, 2011). With several stages, the codebook of each stage quantises what those
+// before it have left over, and the result is the sum of their entries (residual quantisation: Zeghidour et al., SoundStream,
+// arXiv 2107.03312, algorithm 1). A code stands for the entries of all codebooks, see [BottleneckConfig.Join]: those of the
+// stages of the first group, then those of the second, and so on.
 //
-// and the gradient with respect to e is handed to z_e as it is (straight-through).
+// With x_1 = z_e or a part of it, and x_s+1 = x_s - e_s what stage s leaves, n the number of elements of z_e, and sums over all
+// groups and stages, the losses are
 //
-// Of several nearest entries the lowest is taken. A vector without an entry at a finite distance, one that holds NaN above
-// all, is lost: it gets entry 0 and makes the losses infinite (NaN if Beta is 0), so that the step is to be skipped; it never
-// comes into the averages or the codebook.
+//	commitment = Beta/n sum |x_s - sg[e_s]|^2
+//	codebook   = 1/n    sum |sg[x_s] - e_s|^2       (if codebooks are trained by loss)
+//
+// where entries of earlier stages count as constants in x_s (the loss of each stage as in Défossez et al., EnCodec, arXiv
+// 2210.13438, section 3.4). The gradient with respect to the sum of entries is handed to z_e as it is (straight-through).
+//
+// By Cosine distance x_1 is the direction of z_e, or of its part, a vector of length 1, and so are the entries of the first
+// stage: the nearest entry is that of the largest cosine, and |x_1 - e_1|^2 in the losses is 2 - 2 cosine. The gradient goes
+// to z_e through the normalisation. A part that is all zeros counts as pointing along the first axis, and gets no gradient.
+// Later stages quantise what is left of the direction, by entries of any length, the nearest by Euclidean distance.
+//
+// Of several nearest entries the lowest is taken. A vector that is, in one of its parts, without an entry at a finite distance, one
+// that holds NaN above all, is lost: such a part gets entry 0, the losses become infinite (NaN if Beta is 0), so that the step
+// is to be skipped, and the vector never comes into the averages or the codebooks.
 type Quantiser struct {
-	Config QuantiserConfig
+	Config      BottleneckConfig
+	Books       []*Codebook   // [Groups*Stages]: of all stages of the first group, of the second, ...
+	Initialised tensor.Tensor // [1], 1 once the codebooks were initialised from encoder outputs, else 0
 
-	Codebook    *nn.Parameter // [K, D]; its gradient is used only if it is trained by loss
-	Counts      tensor.Tensor // [K], the moving average N of how often each entry is used in a batch
-	Sums        tensor.Tensor // [K, D], the moving average m of the sum of what is assigned to each; none if trained by loss
-	Initialised tensor.Tensor // [1], 1 once the codebook was initialised from encoder outputs, else 0
-
-	// The latest batch, for Update, without lost vectors: [rows, D] and their codes.
-	latest      []float32
-	latestCodes []int32
+	entries []int32   // for Keep: of a vector,
+	left    []float32 // and what they leave
 }
 
-// startCount is the moving count of an entry that is new.
-const startCount = 1
-
-// smoothing is epsilon of the Laplace smoothing of counts, as in the authors' program.
-const smoothing = 1e-5
-
-// NewQuantiser returns a quantiser with a codebook of normal values, which is to be initialised.
-func NewQuantiser(c QuantiserConfig, src rand.Source) *Quantiser {
-	q := &Quantiser{Config: c, Codebook: nn.NewParameter("codebook", c.Entries, c.Dim), Counts: tensor.New(c.Entries), Initialised: tensor.New(1)}
-	if c.Codebook == ByAverage {
-		q.Sums = tensor.New(c.Entries, c.Dim)
-	}
-	nn.Normal(q.Codebook.Value, 1, src)
-	for k := range c.Entries {
-		q.restart(k, q.Codebook.Value.Row(k))
+// NewQuantiser returns a quantiser with codebooks of normal values, which are to be initialised.
+func NewQuantiser(c BottleneckConfig, src rand.Source) *Quantiser {
+	q := &Quantiser{Config: c, Initialised: tensor.New(1), entries: make([]int32, c.Books()), left: make([]float32, c.Dim/c.Groups)}
+	for m := range c.Books() {
+		q.Books = append(q.Books, newCodebook(c.Entries, c.Dim/c.Groups, c.Codebook, c.Distance == Cosine && m%c.Stages == 0, src))
 	}
 	return q
 }
 
-// restart makes v entry k, as one that is new.
-func (q *Quantiser) restart(k int, v []float32) {
-	copy(q.Codebook.Value.Row(k), v)
-	q.Counts.Data[k] = startCount
-	if q.Sums.Data != nil {
-		copy(q.Sums.Row(k), v)
-		kernel.Scale(q.Sums.Row(k), startCount)
-	}
+// Codebooks returns the entries of all codebooks, whatever trains them: "codebook", or "0.codebook", "1.codebook", ... of several.
+func (q *Quantiser) Codebooks() nn.Parameters {
+	return q.named(func(b *Codebook) nn.Parameters { return nn.Parameters{b.Entries} })
 }
 
-// Parameters returns what the optimiser trains: "codebook" if it is trained by loss.
+// Parameters returns what the optimiser trains: if that is by loss, Codebooks.
 func (q *Quantiser) Parameters() nn.Parameters {
-	if q.Config.Codebook == ByLoss {
-		return nn.Parameters{q.Codebook}
-	}
-	return nil
+	return q.named((*Codebook).parameters)
 }
 
-// State returns what else a checkpoint has to hold: "codebook" if it is trained by average, "counts", "sums" and
-// "initialised".
+// State returns what else a checkpoint has to hold: "codebook" if it is trained by average, "sums" and "counts", each of them for
+// every codebook, as Parameters; and "initialised".
 func (q *Quantiser) State() nn.Parameters {
+	return append(q.named((*Codebook).state), &nn.Parameter{Name: "initialised", Value: q.Initialised})
+}
+
+func (q *Quantiser) named(of func(*Codebook) nn.Parameters) nn.Parameters {
 	var ps nn.Parameters
-	if q.Config.Codebook == ByAverage {
-		ps = append(ps, &nn.Parameter{Name: "codebook", Value: q.Codebook.Value}, &nn.Parameter{Name: "sums", Value: q.Sums})
+	for m, b := range q.Books {
+		if len(q.Books) == 1 {
+			return of(b)
+		}
+		ps = append(ps, of(b).Named(strconv.Itoa(m))...)
 	}
-	return append(ps, &nn.Parameter{Name: "counts", Value: q.Counts}, &nn.Parameter{Name: "initialised", Value: q.Initialised})
+	return ps
 }
 
-// Quantised is what becomes of vectors z_e [..., D].
-type Quantised struct {
-	Codes     []int32       // an entry for each
-	Distances []float32     // the square of each one's distance from its entry; +Inf if it is lost
-	Entries   tensor.Tensor // [..., D]
+// part is the range [from, to) of channels of codebook m's group.
+func (q *Quantiser) part(m int) (from, to int) {
+	d := q.Config.Dim / q.Config.Groups
+	return m / q.Config.Stages * d, (m/q.Config.Stages + 1) * d
 }
 
-// Lost is the number of vectors without an entry at a finite distance.
-func (v Quantised) Lost() int {
-	n := 0
-	for _, d := range v.Distances {
-		if lost(d) {
-			n++
+// Forward quantises z [..., D]. It draws nothing.
+func (q *Quantiser) Forward(a *tensor.Arena, z tensor.Tensor, _ rand.Source) Latent {
+	return q.quantise(a, z, nil)
+}
+
+// pack returns the codebooks in the form for searching, in memory of their own.
+func (q *Quantiser) pack() []kernel.Codebook {
+	var packed []kernel.Codebook
+	for _, b := range q.Books {
+		packed = append(packed, b.pack(make([]float32, b.packedLen())))
+	}
+	return packed
+}
+
+// quantise is Forward with codebooks that are packed already; without them it packs them.
+func (q *Quantiser) quantise(a *tensor.Arena, z tensor.Tensor, packed []kernel.Codebook) Latent {
+	if z.Rank() == 0 || z.Channels() != q.Config.Dim {
+		panic(fmt.Sprintf("vqvae.Quantiser: vectors of shape %v, want %d channels", z, q.Config.Dim))
+	}
+	rows := z.Rows()
+	v := Latent{Codes: a.Int32s(rows), Vectors: a.Like(z), points: z, distances: a.Floats(rows)}
+	if q.Config.Distance == Cosine {
+		v.points, v.lengths = q.directions(a, z)
+	}
+	clear(v.Codes)
+	clear(v.distances)
+	scratch := a.Mark()
+	left := v.points
+	if q.Config.Stages > 1 {
+		left = a.Like(z)
+		copy(left.Data, v.points.Data)
+	}
+	entries, distances := a.Int32s(rows), a.Floats(rows)
+	for m, b := range q.Books {
+		from, to := q.part(m)
+		inner := a.Mark()
+		var book kernel.Codebook
+		if packed != nil {
+			book = packed[m]
+		} else {
+			book = b.pack(a.Floats(b.packedLen()))
+		}
+		if rows > 0 {
+			nearest(entries, distances, left.Data[from:], z.Channels(), book)
+		}
+		a.Release(inner)
+		for r, k := range entries {
+			v.Codes[r] = q.Config.join(v.Codes[r], k)
+			v.distances[r] += distances[r]
+			entry := b.Entries.Value.Row(int(k))
+			if m%q.Config.Stages == 0 {
+				copy(v.Vectors.Row(r)[from:to], entry)
+			} else {
+				kernel.Add(v.Vectors.Row(r)[from:to], entry)
+			}
+			if q.Config.Stages > 1 {
+				kernel.AddScaled(left.Row(r)[from:to], -1, entry)
+			}
 		}
 	}
-	return n
-}
-
-func lost(distance float32) bool { return math.IsInf(float64(distance), 1) }
-
-// Forward returns the nearest entries to z [..., D].
-func (q *Quantiser) Forward(a *tensor.Arena, z tensor.Tensor) Quantised {
-	v := Quantised{Codes: a.Int32s(z.Rows()), Distances: a.Floats(z.Rows())}
-	scratch := a.Mark()
-	q.nearest(v, z, q.pack(a.Floats(kernel.CodebookLen(q.Config.Entries, q.Config.Dim))))
 	a.Release(scratch)
-	v.Entries = q.Embed(a, v.Codes).Reshape(z.Shape()...)
+
+	sum := 0.0
+	for _, d := range v.distances {
+		sum += float64(d)
+		if lost(d) {
+			v.Lost++
+		}
+	}
+	if rows > 0 {
+		mean := sum / float64(z.Len())
+		v.Commitment = q.Config.Beta * mean
+		if q.Config.Codebook == ByLoss {
+			v.Codebook = mean
+		}
+	}
 	return v
 }
 
-// pack packs the codebook into dst.
-func (q *Quantiser) pack(dst []float32) kernel.Codebook {
-	return kernel.PackCodebook(dst, q.Codebook.Value.Data, q.Config.Entries, q.Config.Dim)
-}
-
-// nearest finds the codes and distances of z.
-func (q *Quantiser) nearest(v Quantised, z tensor.Tensor, book kernel.Codebook) {
-	if z.Rank() == 0 || z.Channels() != q.Config.Dim {
-		panic(fmt.Sprintf("vqvae.Quantiser: vectors of shape %v, codebook of shape %v", z, q.Codebook.Value))
+// directions returns the directions of z's parts, and how long these are.
+func (q *Quantiser) directions(a *tensor.Arena, z tensor.Tensor) (u tensor.Tensor, lengths []float64) {
+	u, lengths = a.Like(z), a.Float64s(z.Rows()*q.Config.Groups)
+	d := q.Config.Dim / q.Config.Groups
+	for i := range lengths {
+		part := u.Data[i*d : (i+1)*d]
+		lengths[i] = toSphere(part, z.Data[i*d:(i+1)*d])
+		if lengths[i] == 0 {
+			clear(part)
+			part[0] = 1
+		}
 	}
-	parallel.RunCopy(&searches, parallel.Blocks(z.Rows(), searchRows), search{v.Codes, v.Distances, z.Data, book})
+	return u, lengths
 }
 
-// searchRows is the number of vectors in an item of a search.
-const searchRows = 64
-
-// search finds the nearest entries to z.
-type search struct {
-	codes     []int32
-	distances []float32
-	z         []float32
-	book      kernel.Codebook
-}
-
-var searches parallel.Pool[search]
-
-func (t *search) Run(item int) {
-	from, to := parallel.Block(item, len(t.codes), searchRows)
-	dim := t.book.Dim
-	kernel.Nearest(t.codes[from:to], t.distances[from:to], t.z[from*dim:to*dim], dim, to-from, t.book)
-}
-
-// Embed returns the entries of the codes, [len(codes), D].
+// Embed returns what the codes stand for, [len(codes), D]. A code outside [0, Codes) panics.
 func (q *Quantiser) Embed(a *tensor.Arena, codes []int32) tensor.Tensor {
-	return (&nn.Embedding{Table: q.Codebook}).Forward(a, codes)
+	y, entries := a.Tensor(len(codes), q.Config.Dim), a.Int32s(len(q.Books))
+	for r, code := range codes {
+		if code < 0 || int(code) >= q.Config.Codes() {
+			panic(fmt.Sprintf("vqvae.Quantiser: code %d at position %d is outside [0, %d)", code, r, q.Config.Codes()))
+		}
+		q.Config.Split(entries, code)
+		for m, k := range entries {
+			from, to := q.part(m)
+			if entry := q.Books[m].Entries.Value.Row(int(k)); m%q.Config.Stages == 0 {
+				copy(y.Row(r)[from:to], entry)
+			} else {
+				kernel.Add(y.Row(r)[from:to], entry)
+			}
+		}
+	}
+	return y
 }
 
-// Losses returns the losses, 0 for no vectors.
-func (q *Quantiser) Losses(v Quantised) (commitment, codebook float64) {
-	if v.Entries.Len() == 0 {
-		return 0, 0
-	}
-	sum := 0.0
-	for _, d := range v.Distances {
-		sum += float64(d)
-	}
-	mean := sum / float64(v.Entries.Len())
-	if q.Config.Codebook == ByLoss {
-		codebook = mean
-	}
-	return q.Config.Beta * mean, codebook
-}
-
-// Backward returns the gradient with respect to z, given Forward's result and the gradient with respect to its entries, of
-// the losses and of what is made of the entries. If the codebook is trained by loss, it adds to the codebook's gradient.
-func (q *Quantiser) Backward(a *tensor.Arena, z tensor.Tensor, v Quantised, dentries tensor.Tensor) (dz tensor.Tensor) {
-	if !z.SameShape(dentries) || !z.SameShape(v.Entries) {
-		panic(fmt.Sprintf("vqvae.Quantiser: vectors of shape %v, entries %v, gradient %v", z, v.Entries, dentries))
+// Backward returns the gradient with respect to z, as [Bottleneck] says. If codebooks are trained by loss, it adds to their
+// gradients.
+func (q *Quantiser) Backward(a *tensor.Arena, z tensor.Tensor, v Latent, dvectors tensor.Tensor) (dz tensor.Tensor) {
+	if !z.SameShape(dvectors) || !z.SameShape(v.Vectors) {
+		panic(fmt.Sprintf("vqvae.Quantiser: vectors of shape %v, entries %v, gradient %v", z, v.Vectors, dvectors))
 	}
 	dz = a.Like(z)
-	copy(dz.Data, dentries.Data) // straight-through
-	scratch := a.Mark()
-	difference := a.Floats(q.Config.Dim)
+	copy(dz.Data, dvectors.Data) // straight-through
 	scale := 2 / float64(max(1, z.Len()))
-	for r, k := range v.Codes {
-		copy(difference, z.Row(r))
-		kernel.AddScaled(difference, -1, v.Entries.Row(r))
-		kernel.AddScaled(dz.Row(r), float32(q.Config.Beta*scale), difference)
-		if q.Config.Codebook == ByLoss {
-			kernel.AddScaled(q.Codebook.Grad.Row(int(k)), float32(-scale), difference)
+	scratch, d := a.Mark(), q.Config.Dim/q.Config.Groups
+	left, entries := a.Floats(d), a.Int32s(len(q.Books))
+	for r, code := range v.Codes {
+		q.Config.Split(entries, code)
+		for m, k := range entries {
+			from, to := q.part(m)
+			if m%q.Config.Stages == 0 {
+				copy(left, v.points.Row(r)[from:to])
+			}
+			kernel.AddScaled(left, -1, q.Books[m].Entries.Value.Row(int(k)))
+			kernel.AddScaled(dz.Row(r)[from:to], float32(q.Config.Beta*scale), left)
+			if q.Config.Codebook == ByLoss {
+				kernel.AddScaled(q.Books[m].Entries.Grad.Row(int(k)), float32(-scale), left)
+			}
 		}
 	}
 	a.Release(scratch)
+	for i, length := range v.lengths {
+		fromSphere(dz.Data[i*d:(i+1)*d], v.points.Data[i*d:(i+1)*d], length)
+	}
 	return dz
 }
 
-// Jitter returns, for each of batch sequences of frames, which frame it is to be taken from: the one before or the one after
-// it, with probability Jitter/2 each, else itself; also itself where there is no such neighbour (time jitter: Chorowski et al.,
-// arXiv 1901.08810; the ends as in the program of van Niekerk et al., arXiv 2005.09409). It draws once for each frame, and
-// nothing if Jitter is 0.
-func (q *Quantiser) Jitter(a *tensor.Arena, frames, batch int, src rand.Source) (sources []int32) {
-	sources = a.Int32s(batch * frames)
-	r := rand.New(src)
-	for i := range sources {
-		sources[i] = int32(i)
-		if q.Config.Jitter == 0 {
+// Keep keeps a batch for Update.
+func (q *Quantiser) Keep(v Latent) {
+	for _, b := range q.Books {
+		b.forget()
+	}
+	for r, code := range v.Codes {
+		if lost(v.distances[r]) {
 			continue
 		}
-		u, at := r.Float64(), i%frames
-		switch {
-		case u < q.Config.Jitter/2 && at > 0:
-			sources[i]--
-		case u >= 1-q.Config.Jitter/2 && at < frames-1:
-			sources[i]++
-		}
-	}
-	return sources
-}
-
-// collect keeps z and its codes for Update.
-func (q *Quantiser) collect(z tensor.Tensor, v Quantised) {
-	q.latest, q.latestCodes = q.latest[:0], q.latestCodes[:0]
-	for r, k := range v.Codes {
-		if !lost(v.Distances[r]) {
-			q.latest = append(q.latest, z.Row(r)...)
-			q.latestCodes = append(q.latestCodes, k)
+		q.Config.Split(q.entries, code)
+		for m, k := range q.entries {
+			if from, to := q.part(m); m%q.Config.Stages == 0 {
+				copy(q.left, v.points.Row(r)[from:to])
+			}
+			q.Books[m].keep(q.left, k)
+			kernel.AddScaled(q.left, -1, q.Books[m].Entries.Value.Row(int(k)))
 		}
 	}
 }
 
-// Repairs is what [Model.Update] has repaired.
-type Repairs struct {
-	Replaced []int32 // the entries that were dead, ascending
-}
-
-// update takes the latest batch into the averages. With n_k and s_k the number and the sum of what it assigned to entry k,
+// Update takes the batch that was kept into the averages. With n_k and s_k the number and the sum of what it assigned to entry k of
+// a codebook,
 //
 //	N_k = Decay N_k + (1-Decay) n_k
 //	m_k = Decay m_k + (1-Decay) s_k
 //	e_k = m_k / smooth(N)_k,   smooth(N)_k = (N_k + eps) / (sum N + K eps) * sum N
 //
-// where the last two are left out if the codebook is trained by loss. Then each entry with N_k below Dead becomes a vector of
-// the batch, drawn from src without replacement as far as they go, and starts anew. Without a batch nothing changes.
-func (q *Quantiser) update(src rand.Source) Repairs {
-	if len(q.latestCodes) == 0 {
-		return Repairs{}
-	}
-	dim, move := q.Config.Dim, float32(1-q.Config.Decay)
-	kernel.Scale(q.Counts.Data, float32(q.Config.Decay))
-	for _, k := range q.latestCodes {
-		q.Counts.Data[k] += move
-	}
-	if q.Config.Codebook == ByAverage {
-		kernel.Scale(q.Sums.Data, float32(q.Config.Decay))
-		for r, k := range q.latestCodes {
-			kernel.AddScaled(q.Sums.Row(int(k)), move, q.latest[r*dim:(r+1)*dim])
+// where the last two are left out if the codebook is trained by loss. Entries on the sphere are of the direction of m_k, and if they are
+// trained by loss are taken back to the sphere. Then each entry with N_k below Dead becomes one of the points that the codebook
+// quantised in the batch, drawn from src without replacement as far as they go, and starts anew.
+func (q *Quantiser) Update(src rand.Source) Repairs {
+	var repairs Repairs
+	for m, b := range q.Books {
+		if len(b.latestCodes) == 0 {
+			return nil
 		}
-		total := 0.0
-		for _, n := range q.Counts.Data {
-			total += float64(n)
+		if replaced := b.update(q.Config.Decay, q.Config.Dead, src); len(replaced) > 0 {
+			if repairs == nil {
+				repairs = make(Repairs, len(q.Books))
+			}
+			repairs[m] = replaced
 		}
-		for k, n := range q.Counts.Data {
-			smooth := (float64(n) + smoothing) / (total + float64(q.Config.Entries)*smoothing) * total
-			copy(q.Codebook.Value.Row(k), q.Sums.Row(k))
-			kernel.Scale(q.Codebook.Value.Row(k), float32(1/smooth))
-		}
+		b.forget()
 	}
-	r := q.replaceDead(src)
-	q.latest, q.latestCodes = q.latest[:0], q.latestCodes[:0]
-	return r
+	return repairs
 }
 
-func (q *Quantiser) replaceDead(src rand.Source) Repairs {
-	var replaced []int32
-	for k, n := range q.Counts.Data {
-		if float64(n) < q.Config.Dead {
-			replaced = append(replaced, int32(k))
-		}
+// initialise makes codebooks, those listed or all of them, of the vectors z [rows, D], drawn from src; each of a later stage of what the
+// stages before leave of these. It returns an error, and changes nothing, if no vector is finite.
+func (q *Quantiser) initialise(z tensor.Tensor, src rand.Source, books ...int) error {
+	some := false
+	for r := range z.Rows() {
+		some = some || finite(z.Row(r))
 	}
-	if len(replaced) == 0 {
-		return Repairs{}
+	if !some {
+		return fmt.Errorf("of %d encoder outputs, none is finite", z.Rows())
 	}
-	dim := q.Config.Dim
-	order := rand.New(src).Perm(len(q.latestCodes))
-	for i, k := range replaced {
-		row := order[i%len(order)]
-		q.restart(int(k), q.latest[row*dim:(row+1)*dim])
+	a := new(tensor.Arena)
+	points := z
+	if q.Config.Distance == Cosine {
+		points, _ = q.directions(a, z)
 	}
-	return Repairs{Replaced: replaced}
-}
-
-// spread is the deviation of the noise, relative to that of all vectors, that keeps entries apart that start from the same.
-const spread = 0.01
-
-// initialise makes the codebook of distinct ones of the vectors z [rows, D], drawn from src. If they are too few, they are
-// taken again with a little noise. It returns an error if none is finite.
-func (q *Quantiser) initialise(z []float32, src rand.Source) error {
-	dim, r := q.Config.Dim, rand.New(src)
-	seen := map[string]bool{}
-	var distinct []int // rows
-	var squares, sum, n float64
-	key := make([]byte, 4*dim)
-	for _, row := range r.Perm(len(z) / dim) {
-		v := z[row*dim : (row+1)*dim]
-		finite := true
-		for i, x := range v {
-			bits := math.Float32bits(x)
-			key[4*i], key[4*i+1], key[4*i+2], key[4*i+3] = byte(bits), byte(bits>>8), byte(bits>>16), byte(bits>>24)
-			finite = finite && !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0)
-		}
-		if !finite {
-			continue
-		}
-		for _, x := range v {
-			sum, squares, n = sum+float64(x), squares+float64(x)*float64(x), n+1
-		}
-		if !seen[string(key)] {
-			seen[string(key)] = true
-			distinct = append(distinct, row)
-		}
-	}
-	if len(distinct) == 0 {
-		return fmt.Errorf("of %d encoder outputs, none is finite", len(z)/dim)
-	}
-	deviation := math.Sqrt(max(0, squares/n-sum/n*sum/n))
-	v := make([]float32, dim)
-	for k := range q.Config.Entries {
-		row := distinct[k%len(distinct)]
-		copy(v, z[row*dim:])
-		if k >= len(distinct) {
-			for i := range v {
-				v[i] += float32(spread * deviation * r.NormFloat64())
+	var left tensor.Tensor // of the group
+	for m, b := range q.Books {
+		from, to := q.part(m)
+		if m%q.Config.Stages == 0 {
+			left = tensor.New(z.Rows(), to-from)
+			for r := range z.Rows() {
+				copy(left.Row(r), points.Row(r)[from:to])
 			}
 		}
-		q.restart(k, v)
+		if len(books) == 0 || slices.Contains(books, m) {
+			b.initialise(left.Data, src)
+		}
+		if q.Config.Stages > 1 {
+			scratch := a.Mark()
+			codes, distances := a.Int32s(z.Rows()), a.Floats(z.Rows())
+			nearest(codes, distances, left.Data, to-from, b.pack(a.Floats(b.packedLen())))
+			for r, k := range codes {
+				kernel.AddScaled(left.Row(r), -1, b.Entries.Value.Row(int(k)))
+			}
+			a.Release(scratch)
+		}
 	}
 	q.Initialised.Data[0] = 1
 	return nil

@@ -8,7 +8,7 @@ import (
 )
 
 // Stream encodes an input that comes in pieces. The pieces may be of any size; all frames together are those that
-// [Model.Encode] and [Model.Codes] give for the whole, bit for bit. What a stream holds in memory does not grow with the input.
+// [Model.Latent] gives for the whole, bit for bit. What a stream holds in memory does not grow with the input.
 //
 //	s := vqvae.NewStream(model)
 //	for ... {
@@ -20,8 +20,8 @@ import (
 // margin's own frames are dropped.
 type Stream struct {
 	model    *Model
-	encoder  *Encoder        // frozen
-	book     kernel.Codebook // packed
+	encoder  *Encoder          // frozen
+	books    []kernel.Codebook // packed; none without a [Quantiser]
 	arena    tensor.Arena
 	channels int // of the input
 	frame    int // elements of the input for a frame
@@ -35,21 +35,22 @@ type Stream struct {
 	vectors []float32
 }
 
-// Frames are what a [Stream] has encoded: a code for each hop of sound and the encoder's output z_e [frames, D], until the
-// next call. The entry e of a code is row code of the codebook ([Quantiser]).
+// Frames are what a [Stream] has encoded, one for each hop of sound, until the next call.
 type Frames struct {
-	Codes   []int32
-	Vectors tensor.Tensor // [frames, D]
+	Codes   []int32       // [frames]; none if the model has no codes
+	Vectors tensor.Tensor // [frames, D]: what the decoder is told
 }
 
 // blockElements is the number of activations in a block, about: 4 MiB.
 const blockElements = 1 << 20
 
-// NewStream returns a stream for the model as it is now: it keeps its weights and its codebook in packed form. Several streams
+// NewStream returns a stream for the model as it is now: it keeps its weights and its codebooks in packed form. Several streams
 // may be made of one model, each for one goroutine at a time.
 func NewStream(m *Model) *Stream {
-	q := m.Config.Quantiser
-	s := &Stream{model: m, encoder: m.Encoder.frozen(), book: m.Quantiser.pack(make([]float32, kernel.CodebookLen(q.Entries, q.Dim)))}
+	s := &Stream{model: m, encoder: m.Encoder.frozen()}
+	if m.Quantiser != nil {
+		s.books = m.Quantiser.pack()
+	}
 	s.channels = m.Config.Encoder.InputChannels()
 	s.frame = m.Config.Encoder.Stride() * s.channels
 	s.before, s.after = m.Config.Encoder.margins()
@@ -115,18 +116,23 @@ func (s *Stream) Close() Frames {
 func (s *Stream) begin() { s.codes, s.vectors = s.codes[:0], s.vectors[:0] }
 
 func (s *Stream) frames() Frames {
-	return Frames{Codes: s.codes, Vectors: tensor.From(s.vectors, len(s.codes), s.model.Config.Quantiser.Dim)}
+	dim := s.model.Config.Bottleneck.Dim
+	return Frames{Codes: s.codes, Vectors: tensor.From(s.vectors, len(s.vectors)/dim, dim)}
 }
 
 // encode encodes the next n frames of the input, and drops what those behind them do not depend on.
 func (s *Stream) encode(n int) {
-	dim := s.model.Config.Quantiser.Dim
+	width := s.model.Config.Bottleneck.Width()
 	z, _ := s.encoder.Forward(&s.arena, tensor.From(s.input, 1, len(s.input)/s.channels, s.channels))
-	z = tensor.From(z.Data[s.done*dim:(s.done+n)*dim], n, dim)
-	v := Quantised{Codes: s.arena.Int32s(n), Distances: s.arena.Floats(n)}
-	s.model.Quantiser.nearest(v, z, s.book)
+	z = tensor.From(z.Data[s.done*width:(s.done+n)*width], n, width)
+	var v Latent
+	if s.books != nil {
+		v = s.model.Quantiser.quantise(&s.arena, z, s.books)
+	} else {
+		v = s.model.Bottleneck.Forward(&s.arena, z, nil)
+	}
 	s.codes = append(s.codes, v.Codes...)
-	s.vectors = append(s.vectors, z.Data...)
+	s.vectors = append(s.vectors, v.Vectors.Data...)
 	s.arena.Reset()
 
 	s.done += n

@@ -20,7 +20,11 @@ func TestStream(t *testing.T) {
 	phonemes.Encoder = EncoderConfig{Input: Wave, Channels: []int{16, 16, 16, 16, 16, 16, 16, 16}, Strides: []int{2, 2, 2, 2, 2, 2, 2, 5}}
 	odd := base
 	odd.Encoder = EncoderConfig{Input: Wave, Channels: []int{5, 7, 6}, Strides: []int{5, 1, 3}}
-	for _, c := range []Config{tiny(), base, phonemes, odd} {
+	all := []Config{base, phonemes, odd}
+	for _, c := range bottlenecks() {
+		all = append(all, c)
+	}
+	for _, c := range all {
 		for _, precision := range []dilated.Precision{dilated.Float32, dilated.BFloat16} {
 			m := newModel(t, c, precision)
 			hop := c.Hop()
@@ -28,7 +32,7 @@ func TestStream(t *testing.T) {
 			for _, block := range []int{1, 2, 5, s.block} { // the size of a block is of no account
 				for _, n := range []int{0, 1, 2, 7, 41, 3*min(block, 100) + 2} {
 					s.block = block
-					t.Run(fmt.Sprintf("hop%d/precision%d/block%d/%d", hop, precision, block, n), func(t *testing.T) { testStream(t, m, s, n) })
+					t.Run(fmt.Sprintf("%s%d-hop%d/precision%d/block%d/%d", c.Bottleneck.Kind, c.Bottleneck.Books(), hop, precision, block, n), func(t *testing.T) { testStream(t, m, s, n) })
 				}
 			}
 		}
@@ -41,9 +45,9 @@ func testStream(t *testing.T, m *Model, s *Stream, n int) {
 	input := noise(m.Config, 1, n, uint64(n)).Input
 	channels := input.Channels()
 	a := new(tensor.Arena)
-	z, want := m.Encode(a, input), m.Codes(a, input)
-	if len(want) != n {
-		t.Fatalf("%d codes", len(want))
+	want := m.Latent(a, input)
+	if want.Vectors.Rows() != n {
+		t.Fatalf("%d frames", want.Vectors.Rows())
 	}
 	for _, largest := range []int{1, 17, 1000, input.Rows() + 1} {
 		var codes []int32
@@ -57,10 +61,10 @@ func testStream(t *testing.T, m *Model, s *Stream, n int) {
 			rest = rest[k:]
 		}
 		take(s.Close())
-		if !slices.Equal(codes, want) {
-			t.Fatalf("pieces up to %d: codes %v, want %v", largest, codes, want)
+		if !slices.Equal(codes, want.Codes) {
+			t.Fatalf("pieces up to %d: codes %v, want %v", largest, codes, want.Codes)
 		}
-		if !slices.EqualFunc(vectors, z.Data, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
+		if !slices.EqualFunc(vectors, want.Vectors.Data, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
 			t.Fatalf("pieces up to %d: other vectors", largest)
 		}
 	}

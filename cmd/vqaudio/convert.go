@@ -97,7 +97,7 @@ func (s *synthesis) convert(ctx context.Context, b *batch, file soundFile, level
 	samples, encoder := int64(0), frontend.NewEncoder(s.front, s.model)
 	err = audio.Copy(r, func(block []float64) error {
 		samples += int64(len(block))
-		if err := u.write(encoder.Write(block).Codes); err != nil {
+		if err := u.write(encoder.Write(block).Vectors.Data); err != nil {
 			return err
 		}
 		return ctx.Err()
@@ -105,7 +105,7 @@ func (s *synthesis) convert(ctx context.Context, b *batch, file soundFile, level
 	if err != nil {
 		return err
 	}
-	if err := u.write(encoder.Close().Codes); err != nil {
+	if err := u.write(encoder.Close().Vectors.Data); err != nil {
 		return err
 	}
 	if info := r.reader.Info(); info.Truncated {

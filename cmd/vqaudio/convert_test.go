@@ -32,9 +32,11 @@ func saveVoices(t *testing.T, dir string) *vqvae.Model {
 	}{{"mute", 0}, {"model", 3}} {
 		c := vqvae.Config{
 			Rate: 8000, Levels: 256, Level: -26,
-			Encoder:   vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{60, 8}, Strides: []int{4, 4}},
-			Quantiser: vqvae.QuantiserConfig{Entries: 16, Dim: 5, Codebook: "average", Beta: 0.25, Decay: 0.99},
-			Decoder:   vqvae.DecoderConfig{Residual: 8, Skip: 12, Layers: 3, Cycles: 1, Upsample: []int{2}, Speaker: m.channels},
+			Encoder: vqvae.EncoderConfig{Input: vqvae.Wave, Channels: []int{60, 8}, Strides: []int{4, 4}},
+			Bottleneck: vqvae.BottleneckConfig{
+				Kind: vqvae.VQ, Dim: 5, Entries: 16, Distance: vqvae.Euclidean, Groups: 1, Stages: 1, Codebook: vqvae.ByAverage, Beta: 0.25, Decay: 0.99,
+			},
+			Decoder: vqvae.DecoderConfig{Residual: 8, Skip: 12, Layers: 3, Cycles: 1, Upsample: []int{2}, Speaker: m.channels},
 		}
 		src := rand.NewPCG(1, 2)
 		model, err := vqvae.New(c, []string{"ann", "bob"}, dilated.Float32, src)
@@ -45,7 +47,7 @@ func saveVoices(t *testing.T, dir string) *vqvae.Model {
 		for i := range input.Data {
 			input.Data[i] = 2*rand.New(src).Float32() - 1
 		}
-		if err := model.InitialiseCodebook(new(tensor.Arena), []vqvae.Batch{{Input: input, Size: 1}}, src); err != nil {
+		if err := model.InitialiseCodebooks(new(tensor.Arena), []vqvae.Batch{{Input: input, Size: 1}}, src); err != nil {
 			t.Fatal(err)
 		}
 		if err := checkpoint.Save(filepath.Join(dir, m.name+".safetensors"), &checkpoint.File{Model: model}); err != nil {

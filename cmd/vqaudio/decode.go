@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/vqaudio/vqaudio/checkpoint"
+	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/units"
 )
 
@@ -19,7 +20,8 @@ func decodeCommand() *cli.Command {
 		Name:      "decode",
 		Usage:     "speak units in the voice of a speaker",
 		ArgsUsage: "MODEL UNITS|FOLDER|-",
-		Description: "Turns units into sound. They are in any format of \"vqaudio units\", which is found out. If they are of one\n" +
+		Description: "Turns units into sound, or vectors, as \"vqaudio encode --vectors\" writes them. They are in any format of\n" +
+			"\"vqaudio units\", which is found out. If they are of one\n" +
 			"utterance, the sound goes to a file, or to standard output as it is made; if of several, to a folder, in files\n" +
 			"that are called as the utterances. The same seed gives the same sound, for each utterance by its name, on any\n" +
 			"number of threads. Memory is that of the longest utterance's units.\n\n" +
@@ -166,7 +168,7 @@ func (s *synthesis) checkUtterance(u *units.Utterance) error {
 	for _, v := range []struct {
 		name      string
 		has, want int
-	}{{"rate", u.Rate, c.Rate}, {"hop", u.Hop, c.Hop()}, {"number of units", u.K, c.Quantiser.Entries}} {
+	}{{"rate", u.Rate, c.Rate}, {"hop", u.Hop, c.Hop()}, {"number of units", u.K, c.Bottleneck.Codes()}} {
 		if v.has != 0 && v.has != v.want {
 			return wrong("the %s is %d, the model's is %d", v.name, v.has, v.want)
 		}
@@ -178,17 +180,23 @@ func (s *synthesis) checkUtterance(u *units.Utterance) error {
 		}
 	}
 	if u.Units == nil {
-		return wrong("vectors, not units")
+		if u.Dim != c.Bottleneck.Dim {
+			return wrong("vectors of %d numbers, the model's have %d", u.Dim, c.Bottleneck.Dim)
+		}
+		return nil
+	}
+	if s.model.Quantiser == nil {
+		return wrong("units, and the model has none: as its bottleneck is %q, it speaks vectors", c.Bottleneck.Kind)
 	}
 	for i, k := range u.Units {
-		if int(k) >= c.Quantiser.Entries {
-			return wrong("unit %d is %d, the model has %d", i, k, c.Quantiser.Entries)
+		if int(k) >= c.Bottleneck.Codes() {
+			return wrong("unit %d is %d, the model has %d", i, k, c.Bottleneck.Codes())
 		}
 	}
 	return nil
 }
 
-// decodeBlock is the number of codes that go to the model at a time.
+// decodeBlock is the number of frames that go to the model at a time.
 const decodeBlock = 64
 
 // decode speaks an utterance.
@@ -201,22 +209,30 @@ func (s *synthesis) decode(ctx context.Context, b *batch, in *units.Utterance) e
 		return err
 	}
 	defer u.discard()
-	codes := make([]int32, 0, decodeBlock)
-	for i, k := range in.Units {
-		times := int32(1)
+	var arena tensor.Arena
+	dim := s.model.Config.Bottleneck.Dim
+	block := make([]float32, 0, decodeBlock*dim)
+	for i := range in.Len() {
+		vector, times := []float32(nil), int32(1)
+		if in.Units != nil {
+			vector = s.model.Embed(&arena, in.Units[i:i+1], 1).Data
+		} else {
+			vector = in.Vectors[i*dim : (i+1)*dim]
+		}
 		if in.Durations != nil {
 			times = in.Durations[i]
 		}
 		for ; times > 0; times-- {
-			if codes = append(codes, k); len(codes) == cap(codes) {
-				if err := u.write(codes); err != nil {
+			if block = append(block, vector...); len(block) == cap(block) {
+				if err := u.write(block); err != nil {
 					return err
 				}
-				codes = codes[:0]
+				block = block[:0]
 			}
 		}
+		arena.Reset()
 	}
-	if err := u.write(codes); err != nil {
+	if err := u.write(block); err != nil {
 		return err
 	}
 	return u.close(in.Frames() * int64(s.model.Config.Hop()))

@@ -12,6 +12,7 @@ import (
 	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/checkpoint"
 	"github.com/vqaudio/vqaudio/evaluate"
+	"github.com/vqaudio/vqaudio/tensor"
 )
 
 // TestDecode decodes the same units in all formats that hold them.
@@ -56,7 +57,7 @@ func TestDecode(t *testing.T) {
 
 	// The likeliest levels are those that evaluate.Reconstruct draws.
 	mustRun(t, "decode model.safetensors a.txt --speaker bob --temperature 0 -o likely.wav")
-	levels, err := evaluate.Reconstruct(t.Context(), model, []int32{3, 3, 3, 1, 4, 1, 5, 9}, 1, 0, zeros{})
+	levels, err := evaluate.Reconstruct(t.Context(), model, model.Embed(new(tensor.Arena), []int32{3, 3, 3, 1, 4, 1, 5, 9}, 1), 1, 0, zeros{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/internal/parallel"
-	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/units"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -31,7 +30,8 @@ func encodeCommand() *cli.Command {
 		Description: "Reads each recording, mixes its channels, resamples it to the model's rate, takes its DC off, brings it to the level that\n" +
 			"models are trained at, and encodes it: a unit for each hop of the model. An utterance is called as the path of its file\n" +
 			"below the folder that was named, without extension. A file that cannot be read is reported and left out; then the exit\n" +
-			"code is 1. The result is the same on any number of threads; a recording of any length takes the same memory. Formats:\n\n" +
+			"code is 1. The result is the same on any number of threads; a recording of any length takes the same memory. Of a model\n" +
+			"without codes (bottleneck \"vae\" or \"none\") it writes vectors, in a format that holds them. Formats:\n\n" +
 			describeFormats() + "\n" +
 			"   vqaudio encode model.safetensors speech/ -o units.jsonl\n" +
 			"   vqaudio encode model.safetensors a.wav b.flac -o units.txt --format fairseq --dedup\n" +
@@ -102,8 +102,14 @@ func runEncode(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", model, err)
 	}
-	e := &encoding{model: f.Model, front: front, level: level, options: options}
-	e.counts = make([]int64, f.Model.Config.Quantiser.Entries)
+	bottleneck := f.Model.Config.Bottleneck
+	if f.Model.Quantiser == nil {
+		if !format.Vectors() || options.Dedup {
+			return &usageError{fmt.Errorf("%s has no units, as its bottleneck is %q: it makes vectors", model, bottleneck.Kind), "encode with --format npy or zerospeech, and without --dedup"}
+		}
+		options.Vectors = true
+	}
+	e := &encoding{model: f.Model, front: front, level: level, options: options, counts: map[int32]int64{}}
 	var unseen []error
 	if e.list, err = listSound(c.Args().Tail(), func(err error) { unseen = append(unseen, err) }); err != nil {
 		return err
@@ -114,7 +120,7 @@ func runEncode(c *cli.Context) error {
 		}
 	}
 	r := encodeReport{Model: model, Fingerprint: checkpoint.Fingerprint(f.Model), Output: out, Format: string(format)}
-	e.info = units.Info{Rate: f.Model.Config.Rate, Hop: f.Model.Config.Hop(), K: len(e.counts), Model: r.Fingerprint}
+	e.info = units.Info{Rate: f.Model.Config.Rate, Hop: f.Model.Config.Hop(), K: bottleneck.Codes(), Model: r.Fingerprint}
 	w, err := createUnits(c, format, options)
 	if err != nil {
 		return err
@@ -137,7 +143,7 @@ func runEncode(c *cli.Context) error {
 	r.Files, r.Failed = e.written, e.failed
 	r.Seconds, r.Elapsed = float64(e.samples)/float64(e.info.Rate), time.Since(start).Seconds()
 	r.TimesRealTime = r.Seconds / r.Elapsed
-	r.Codes = evaluate.DescribeCodes(e.counts, r.Seconds)
+	r.Codes = evaluate.DescribeModelCodes(e.counts, bottleneck, r.Seconds)
 	if err := r.print(c); err != nil {
 		return err
 	}
@@ -153,13 +159,16 @@ func (r *encodeReport) print(c *cli.Context) error {
 		e.SetEscapeHTML(false)
 		return e.Encode(r)
 	}
-	_, err := fmt.Fprintf(summaryOf(c), "%s: %s, %.2f s of sound in %.2f s, %.1f times real time\n"+
-		"%.1f bit/s, %.1f as they are; perplexity %.1f, %d of %d used\n", r.Output, count(r.Files, "utterance"), r.Seconds, r.Elapsed,
-		r.TimesRealTime, r.BitRate, r.RawBitRate, r.Perplexity, r.Used, r.Entries)
+	_, err := fmt.Fprintf(summaryOf(c), "%s: %s, %.2f s of sound in %.2f s, %.1f times real time\n",
+		r.Output, count(r.Files, "utterance"), r.Seconds, r.Elapsed, r.TimesRealTime)
+	if err == nil && r.Entries > 0 {
+		_, err = fmt.Fprintf(summaryOf(c), "%.1f bit/s, %.1f as they are; perplexity %.1f, %d of %d used\n",
+			r.BitRate, r.RawBitRate, r.Perplexity, r.Used, r.Entries)
+	}
 	return err
 }
 
-// encoding is the work of encode. Workers encode a recording each, and hand the codes to the writer, who takes those of the
+// encoding is the work of encode. Workers encode a recording each, and hand the units to the writer, who takes those of the
 // first recording as they come, and those of the next when that is complete.
 type encoding struct {
 	model   *vqvae.Model
@@ -174,21 +183,21 @@ type encoding struct {
 	next int // of the list
 
 	// Only the writer touches these:
-	counts          []int64 // of each unit that was written
-	samples         int64   // of the recordings that were
+	counts          map[int32]int64 // of each unit that was written
+	samples         int64           // of the recordings that were
 	written, failed int
 }
 
 // encoded is a recording that is being encoded.
 type encoded struct {
 	soundFile
-	codes   chan []int32 // closed behind the last
-	samples int64        // when that is closed
-	err     error        // when that is closed
-	note    string       // when that is closed
+	pieces  chan units.Sequence // closed behind the last
+	samples int64               // when that is closed
+	err     error               // when that is closed
+	note    string              // when that is closed
 }
 
-// A recording that is not the writer's turn is encoded until so many pieces of codes wait. So memory does not grow with its
+// A recording that is not the writer's turn is encoded until so many pieces of units wait. So memory does not grow with its
 // length. And so many recordings for each thread may wait.
 const (
 	waitingPieces     = 1024
@@ -228,7 +237,7 @@ func (e *encoding) work(ctx context.Context, queue chan<- *encoded) {
 			e.mu.Unlock()
 			return
 		}
-		r := &encoded{soundFile: e.list[e.next], codes: make(chan []int32, waitingPieces)}
+		r := &encoded{soundFile: e.list[e.next], pieces: make(chan units.Sequence, waitingPieces)}
 		e.next++
 		select {
 		case queue <- r:
@@ -238,7 +247,7 @@ func (e *encoding) work(ctx context.Context, queue chan<- *encoded) {
 		if r.err = e.encode(ctx, r, encoder); r.err != nil {
 			encoder = frontend.NewEncoder(e.front, e.model)
 		}
-		close(r.codes)
+		close(r.pieces)
 	}
 }
 
@@ -249,12 +258,16 @@ func (e *encoding) encode(ctx context.Context, r *encoded, encoder *frontend.Enc
 		return err
 	}
 	defer in.Close()
-	send := func(codes []int32) error {
-		if len(codes) == 0 {
+	send := func(f vqvae.Frames) error {
+		if f.Vectors.Len() == 0 {
 			return nil
 		}
+		s := units.Sequence{Units: slices.Clone(f.Codes)}
+		if e.options.Vectors {
+			s.Vectors, s.Dim = slices.Clone(f.Vectors.Data), f.Vectors.Channels()
+		}
 		select {
-		case r.codes <- slices.Clone(codes):
+		case r.pieces <- s:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -262,10 +275,10 @@ func (e *encoding) encode(ctx context.Context, r *encoded, encoder *frontend.Enc
 	}
 	err = audio.Copy(in, func(block []float64) error {
 		r.samples += int64(len(block))
-		return errors.Join(send(encoder.Write(block).Codes), ctx.Err())
+		return errors.Join(send(encoder.Write(block)), ctx.Err())
 	})
 	if err == nil {
-		err = send(encoder.Close().Codes)
+		err = send(encoder.Close())
 	}
 	if err != nil {
 		return err
@@ -294,31 +307,25 @@ func (e *encoding) write(ctx context.Context, w *units.Writer, queue <-chan *enc
 	}
 }
 
-// writeRecording writes the codes of a recording. If it cannot be read to its end, nothing of it is left.
+// writeRecording writes the units of a recording. If it cannot be read to its end, nothing of it is left.
 func (e *encoding) writeRecording(ctx context.Context, w *units.Writer, r *encoded) error {
-	var arena tensor.Arena
-	counts, last := make([]int64, len(e.counts)), int32(-1)
+	counts, last := map[int32]int64{}, int32(-1)
 	began := w.Begin(r.id, e.info)
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case codes, more := <-r.codes:
+		case s, more := <-r.pieces:
 			if !more {
 				return e.complete(w, r, errors.Join(began, r.err), counts)
 			}
 			if began != nil {
 				continue
 			}
-			s := units.Sequence{Units: codes}
-			if e.options.Vectors {
-				s.Vectors, s.Dim = e.model.Embed(&arena, codes, 1).Data, e.model.Config.Quantiser.Dim
-			}
 			if err := w.Add(s); err != nil {
 				return err
 			}
-			arena.Reset()
-			for _, k := range codes {
+			for _, k := range s.Units {
 				if !e.options.Dedup || k != last {
 					counts[k]++
 				}
@@ -334,7 +341,7 @@ func (e *encoding) writeRecording(ctx context.Context, w *units.Writer, r *encod
 }
 
 // complete ends a recording, of whose units there are so many. Failed says why it is not complete.
-func (e *encoding) complete(w *units.Writer, r *encoded, failed error, counts []int64) error {
+func (e *encoding) complete(w *units.Writer, r *encoded, failed error, counts map[int32]int64) error {
 	if failed != nil {
 		e.fail(errors.New(describeSkipped(r.name, failed)))
 		return w.Abandon()

@@ -122,7 +122,7 @@ func TestEncode(t *testing.T) {
 				t.Errorf("%s%s depends on the number of threads", f, flags)
 			}
 			if strings.Contains(flags, "vectors") {
-				d := model.Config.Quantiser.Dim
+				d := model.Config.Bottleneck.Dim
 				for i, u := range readUnits(t, "one") {
 					if i == 1 && flags == " --vectors" { // b/c
 						if want := model.Embed(new(tensor.Arena), all[1].Units, 1).Data; u.Dim != d || !slices.Equal(u.Vectors, want) {

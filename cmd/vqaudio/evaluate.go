@@ -121,6 +121,10 @@ func runEvaluateNLL(c *cli.Context) error {
 
 // printNLL prints a report for people.
 func printNLL(out io.Writer, r evaluate.Report, rate int) error {
+	kind := "code"
+	if r.Entries == 0 {
+		kind = "vector"
+	}
 	split := r.Split
 	if split == "" {
 		split = "all splits"
@@ -128,18 +132,21 @@ func printNLL(out io.Writer, r evaluate.Report, rate int) error {
 	_, err := fmt.Fprintf(out, "%s: %d crops of %d samples, %.1f s\n", split, r.Crops, r.Crop, float64(r.Crops)*float64(r.Crop)/float64(rate))
 	line := func(name string, nll float64) {
 		if err == nil {
-			_, err = fmt.Fprintf(out, "%-15s %.4f nats per sample, %+.4f\n", name, nll, nll-r.True)
+			_, err = fmt.Fprintf(out, "%-16s %.4f nats per sample, %+.4f\n", name, nll, nll-r.True)
 		}
 	}
 	if err == nil {
-		_, err = fmt.Fprintf(out, "%-15s %.4f nats per sample\n", "true codes", r.True)
+		_, err = fmt.Fprintf(out, "%-16s %.4f nats per sample\n", "true "+kind+"s", r.True)
 	}
-	line("shuffled codes", r.Shuffled)
-	line("constant code", r.Constant)
+	line("shuffled "+kind+"s", r.Shuffled)
+	line("constant "+kind, r.Constant)
 	if r.WrongSpeaker != 0 {
 		line("wrong speaker", r.WrongSpeaker)
 	}
-	if err == nil {
+	if err == nil && r.KL > 0 {
+		_, err = fmt.Fprintf(out, "divergence from the prior: %.2f bits per frame\n", r.KL)
+	}
+	if err == nil && r.Entries > 0 {
 		_, err = fmt.Fprintf(out, "%d of %d codes used, perplexity %.1f; %.6g codes/s, %.1f bit/s raw, %.1f bit/s by entropy\n",
 			r.Used, r.Entries, r.Perplexity, r.Rate, r.RawBitRate, r.BitRate)
 	}

@@ -113,7 +113,7 @@ func runEvaluatePhones(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if k := f.Model.Config.Quantiser.Entries; !c.IsSet("kmeans") && k <= usualClusters {
+	if k := f.Model.Config.Bottleneck.Codes(); !c.IsSet("kmeans") && k <= usualClusters {
 		o.Clusters = k
 	}
 	progress := newPhases(c.App.ErrWriter)

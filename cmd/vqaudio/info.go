@@ -59,9 +59,9 @@ type modelInfo struct {
 	File           string          `json:"file"`
 	Fingerprint    string          `json:"fingerprint"`
 	Config         vqvae.Config    `json:"config"`
-	Hop            int             `json:"hop"`       // samples of a code
-	CodeRate       float64         `json:"code_rate"` // codes in a second
-	RawBitRate     float64         `json:"raw_bit_rate"`
+	Hop            int             `json:"hop"`                     // samples of a code
+	CodeRate       float64         `json:"code_rate"`               // codes in a second
+	RawBitRate     float64         `json:"raw_bit_rate"`            // 0 for a model without codes
 	Encoder        receptiveField  `json:"encoder_receptive_field"` // what a code depends on
 	Decoder        receptiveField  `json:"decoder_receptive_field"` // what before it a sample depends on, besides its code
 	Parameters     []partSize      `json:"parameters"`
@@ -120,7 +120,7 @@ func describeModel(f *checkpoint.File, name string) (*modelInfo, error) {
 	rate := float64(config.Rate) / float64(hop)
 	info := &modelInfo{
 		File: name, Fingerprint: checkpoint.Fingerprint(f.Model), Config: config,
-		Hop: hop, CodeRate: rate, RawBitRate: rate * math.Log2(float64(config.Quantiser.Entries)),
+		Hop: hop, CodeRate: rate, RawBitRate: rate * math.Log2(float64(max(1, config.Bottleneck.Codes()))),
 		Encoder: field(frontend.ReceptiveField(config)), Decoder: field(config.WaveNet().ReceptiveField()),
 		Speakers: f.Model.Speakers.Names(),
 	}
@@ -133,15 +133,15 @@ func describeModel(f *checkpoint.File, name string) (*modelInfo, error) {
 	return info, nil
 }
 
-// partSizes returns the parts of a model in order. The codebook is one, whatever trains it; its statistics are not.
+// partSizes returns the parts of a model in order. Codebooks are among them, whatever trains them; their statistics are not.
 func partSizes(m *vqvae.Model) (parts []partSize, total int) {
 	ps := m.Parameters()
-	if codebook := m.State().Find("quantiser.codebook"); codebook != nil {
-		ps = slices.Insert(ps, len(m.Encoder.Parameters()), codebook)
+	if len(m.Bottleneck.Parameters()) == 0 {
+		ps = slices.Insert(ps, len(m.Encoder.Parameters()), m.Codebooks()...)
 	}
 	for _, p := range ps {
 		part, rest, _ := strings.Cut(p.Name, ".")
-		if part == "decoder" || part == "quantiser" {
+		if part == "decoder" {
 			sub, _, _ := strings.Cut(rest, ".")
 			part += "." + sub
 		}
@@ -173,23 +173,21 @@ func (info *modelInfo) print(out io.Writer, allSpeakers bool) error {
 		layers = append(layers, fmt.Sprintf("%d/%d", channels, c.Encoder.Strides[i]))
 	}
 	line("encoder", "%s", inputNames[c.Encoder.Input])
-	line("", "convolutions of %s channels/stride, then to %d channels", strings.Join(layers, " "), c.Quantiser.Dim)
-	line("", "a code depends on %s", info.Encoder)
-
-	by := "the loss"
-	if c.Quantiser.Codebook == vqvae.ByAverage {
-		by = "moving average"
+	line("", "convolutions of %s channels/stride, then to %d channels", strings.Join(layers, " "), c.Bottleneck.Width())
+	frame := "code"
+	if c.Bottleneck.Kind != vqvae.VQ {
+		frame = "vector"
 	}
-	line("codes", "%d entries of %d channels, trained by %s; commitment %g, jitter %g", c.Quantiser.Entries, c.Quantiser.Dim, by, c.Quantiser.Beta, c.Quantiser.Jitter)
-	line("", "one for %s: %s codes and %s bits a second", count(info.Hop, "sample"), fourDigits(info.CodeRate), fourDigits(info.RawBitRate))
+	line("", "a %s depends on %s", frame, info.Encoder)
+	info.printBottleneck(line)
 
 	line("decoder", "WaveNet of residual %d, skip %d, %d x %d layers with dilations from 1 to %d", w.Residual, w.Skip, w.Cycles, w.Layers, 1<<(w.Layers-1))
 	line("", "a sample depends on the %s before it", info.Decoder)
-	held := "each code"
+	held := "each " + frame
 	if len(w.Upsample) > 0 {
-		held = fmt.Sprintf("codes upsampled by %v, each frame", w.Upsample)
+		held = fmt.Sprintf("%ss upsampled by %v, each frame", frame, w.Upsample)
 	}
-	line("", "and on its code: %s held for %s", held, count(w.Hold(), "sample"))
+	line("", "and on its %s: %s held for %s", frame, held, count(w.Hold(), "sample"))
 
 	switch names := info.Speakers; {
 	case w.Global == 0:
@@ -217,6 +215,30 @@ func (info *modelInfo) print(out io.Writer, allSpeakers bool) error {
 var inputNames = map[string]string{
 	vqvae.Wave: "the waveform", vqvae.LogMel: "log-mel spectra of 80 bands every 10 ms",
 	vqvae.MFCC: "13 MFCC with two orders of differences every 10 ms",
+}
+
+// printBottleneck prints what lies between encoder and decoder.
+func (info *modelInfo) printBottleneck(line func(name, format string, args ...any)) {
+	b := info.Config.Bottleneck
+	switch b.Kind {
+	case vqvae.VQ:
+		by, of := "the loss", fmt.Sprintf("%d entries of %d channels", b.Entries, b.Dim)
+		if b.Codebook == vqvae.ByAverage {
+			by = "moving average"
+		}
+		if b.Books() > 1 {
+			of = fmt.Sprintf("%d of them, each the entries of %d codebooks of %d: %d groups of %d channels, %d stages",
+				b.Codes(), b.Books(), b.Entries, b.Groups, b.Dim/b.Groups, b.Stages)
+		}
+		line("codes", "%s, by %s distance, trained by %s; commitment %g, jitter %g", of, b.Distance, by, b.Beta, b.Jitter)
+		line("", "one for %s: %s codes and %s bits a second", count(info.Hop, "sample"), fourDigits(info.CodeRate), fourDigits(info.RawBitRate))
+		return
+	case vqvae.VAE:
+		line("bottleneck", "Gaussian with %d channels; weight of the divergence %g after %s, jitter %g", b.Dim, b.KL, count(b.KLWarmUp, "step"), b.Jitter)
+	default:
+		line("bottleneck", "none: vectors of %d channels; jitter %g", b.Dim, b.Jitter)
+	}
+	line("", "one for %s: %s vectors a second", count(info.Hop, "sample"), fourDigits(info.CodeRate))
 }
 
 // String: "190 samples (11.9 ms)".

@@ -140,7 +140,7 @@ func TestInfoJSON(t *testing.T) {
 	for _, p := range info.Parameters {
 		sum += p.Count
 	}
-	want := f.Model.Parameters().Count() + f.Model.Quantiser.Codebook.Value.Len() // tiny trains it by average
+	want := f.Model.Parameters().Count() + f.Model.Quantiser.Books[0].Entries.Value.Len() // tiny trains it by average
 	if info.ParameterCount != want || sum != want {
 		t.Errorf("%d parameters, %d in parts, want %d", info.ParameterCount, sum, want)
 	}
@@ -194,7 +194,7 @@ func TestReceptiveFields(t *testing.T) {
 	for i := range levels {
 		levels[i] = int32(r.IntN(m.Config.Levels))
 	}
-	in := wavenet.Input{Steps: levels, Batch: 1, Local: tensor.New(1, frames, m.Config.Quantiser.Dim), Global: tensor.New(1, m.Config.Decoder.Speaker)}
+	in := wavenet.Input{Steps: levels, Batch: 1, Local: tensor.New(1, frames, m.Config.Bottleneck.Dim), Global: tensor.New(1, m.Config.Decoder.Speaker)}
 	before := m.Decoder.Logits(a, in)
 	levels[0] ^= int32(m.Config.Levels / 2)
 	after := m.Decoder.Logits(a, in)

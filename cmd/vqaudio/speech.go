@@ -19,7 +19,6 @@ import (
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/internal/parallel"
-	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
 	"github.com/vqaudio/vqaudio/wavenet"
 )
@@ -80,7 +79,6 @@ func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
 type utterance struct {
 	*synthesis
 	generator *wavenet.Generator
-	arena     tensor.Arena
 	batch     *batch
 	ctx       context.Context
 	out       *audio.Writer
@@ -108,11 +106,8 @@ func (s *synthesis) begin(ctx context.Context, b *batch, id string, scale float6
 	return u, nil
 }
 
-// write takes the next codes.
-func (u *utterance) write(codes []int32) error {
-	defer u.arena.Reset()
-	return u.generator.Write(u.model.Embed(&u.arena, codes, 1).Data)
-}
+// write takes the next vectors, those that the model's bottleneck gives or codes stand for, flat.
+func (u *utterance) write(vectors []float32) error { return u.generator.Write(vectors) }
 
 // emit writes a frame.
 func (u *utterance) emit(levels []int32) error {

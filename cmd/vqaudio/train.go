@@ -16,6 +16,7 @@ import (
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/train"
+	"github.com/vqaudio/vqaudio/vqvae"
 )
 
 func trainCommand() *cli.Command {
@@ -37,7 +38,7 @@ func trainCommand() *cli.Command {
 func trainVQVAECommand() *cli.Command {
 	return &cli.Command{
 		Name:      "vqvae",
-		Usage:     "train encoder, codebook and WaveNet decoder",
+		Usage:     "train encoder, bottleneck and WaveNet decoder",
 		ArgsUsage: " ",
 		Description: "Trains on the train split of a corpus, in a folder of its own, RUN, until a budget is spent or Ctrl-C is pressed.\n" +
 			"The same command goes on where a training was interrupted, by whatever, as if it had not been; then --corpus and\n" +
@@ -161,6 +162,7 @@ type trainProgress struct {
 	out      io.Writer
 	bar      *progressbar.ProgressBar // nil where there is no terminal
 	settings train.Settings
+	kind     string         // of the bottleneck
 	rate     float64        // of the sound
 	loss     float64        // a moving mean
 	told     train.Progress // at the last line
@@ -168,7 +170,7 @@ type trainProgress struct {
 }
 
 func newTrainProgress(out io.Writer, c train.Config) *trainProgress {
-	p := &trainProgress{out: out, settings: c.Training, rate: float64(c.Model.Rate), loss: math.NaN(), when: time.Now()}
+	p := &trainProgress{out: out, settings: c.Training, kind: c.Model.Bottleneck.Kind, rate: float64(c.Model.Rate), loss: math.NaN(), when: time.Now()}
 	if isTerminal(out) {
 		p.bar = progressbar.NewOptions(1000,
 			progressbar.OptionSetWriter(out),
@@ -213,8 +215,13 @@ func (p *trainProgress) step(now train.Progress) {
 func (p *trainProgress) line(now train.Progress) (text string, share float64) {
 	seconds := now.Seconds - p.told.Seconds
 	speed := float64(now.Samples-p.told.Samples) / seconds
-	text = fmt.Sprintf("step %d: loss %.3f, %.1fk samples/s, %.2f times real time, perplexity %.0f, %d codes",
-		now.Step, p.loss, speed/1e3, speed/p.rate, now.Perplexity, now.Used)
+	text = fmt.Sprintf("step %d: loss %.3f, %.1fk samples/s, %.2f times real time", now.Step, p.loss, speed/1e3, speed/p.rate)
+	switch p.kind {
+	case vqvae.VQ:
+		text += fmt.Sprintf(", perplexity %.0f, %d codes", now.Perplexity, now.Used)
+	case vqvae.VAE:
+		text += fmt.Sprintf(", KL %.2f bits per frame", now.KL)
+	}
 	left := math.Inf(1)
 	if n := p.settings.Steps; n > 0 {
 		left = float64(n-now.Step) * seconds / float64(max(1, now.Step-p.told.Step))

@@ -82,7 +82,7 @@ func TestTrain(t *testing.T) {
 		{"--corpus " + cache + " --out " + at("new") + " more", exitUsage, "", `"more"`},
 		{"--corpus " + cache + " --out " + at("new") + " --threads 0", exitUsage, "", "--threads 0"},
 		{"--print --preset huge", exitUsage, "", "tiny, small, base"},
-		{"--print --set entires=3", exitUsage, "", "quantiser.entries"},
+		{"--print --set entires=3", exitUsage, "", "bottleneck.entries"},
 		{"--print --set learning_rate=fast", exitUsage, "", "want a number"},
 		{"--print --precision float16", exitUsage, "", "float16"},
 		{"--print --steps=-1", exitUsage, "", "steps -1"},

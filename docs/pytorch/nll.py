@@ -21,7 +21,7 @@ def convert(ours, model):
     for i in range(7):
         theirs[f'enc.net.{2 * i}.weight'] = convolution(ours[f'encoder.{i}.weight'])
         theirs[f'enc.net.{2 * i}.bias'] = ours[f'encoder.{i}.bias']
-    theirs['vq.embed'] = ours['quantiser.codebook']
+    theirs['vq.embed'] = ours['bottleneck.codebook']
     theirs['dec.emb.weight'], theirs['dec.spk.weight'] = ours['decoder.embed.weight'], ours['speakers.weight']
     r, s, layers = net.r, net.s, len(net.dils)
     condition, bias, speaker = (ours[f'decoder.{n}'] for n in ('condition.weight', 'condition.bias', 'global.weight'))

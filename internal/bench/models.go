@@ -51,7 +51,7 @@ func newModel(name string, p dilated.Precision) *vqvae.Model {
 	if err != nil {
 		panic(err)
 	}
-	if err := m.InitialiseCodebook(new(tensor.Arena), []vqvae.Batch{noise(m.Config, 1, 1<<16)}, src); err != nil {
+	if err := m.InitialiseCodebooks(new(tensor.Arena), []vqvae.Batch{noise(m.Config, 1, 1<<16)}, src); err != nil {
 		panic(err)
 	}
 	return m
@@ -77,8 +77,8 @@ func operations(c vqvae.Config) (encoder, decoder float64) {
 		encoder += 2 * float64(axis.Kernel*in*out) / float64(hop)
 		in = out
 	}
-	d, w := c.Quantiser.Dim, c.WaveNet()
-	encoder += 2 * float64(in*d+d*c.Quantiser.Entries) / float64(hop)
+	d, w := c.Bottleneck.Dim, c.WaveNet()
+	encoder += 2 * float64(in*d+d*c.Bottleneck.Entries) / float64(hop)
 	layer := 2*w.Residual*2*w.Residual + w.Residual*(w.Residual+w.Skip) // dilated, residual and skip
 	decoder = 2*float64(w.Layers*w.Cycles)*(float64(layer)+float64(d*2*w.Residual)/float64(w.Hold())) + 2*float64(w.Skip*(w.Skip+w.Classes))
 	return encoder, decoder
@@ -192,7 +192,7 @@ func sampling() []Benchmark {
 			job: hot(steps, func() func() {
 				m, random := newModel(size.name, dilated.Float32), rand.New(rand.NewPCG(5, 6))
 				sampler := wavenet.NewSampler(m.Decoder)
-				local := floats(steps / c.Hop() * c.Quantiser.Dim)
+				local := floats(steps / c.Hop() * c.Bottleneck.Dim)
 				voice := wavenet.Voice{Global: m.Voices.Table.Value.Row(0), Temperature: 1, Uniform: random.Float64}
 				return func() {
 					g := wavenet.NewGenerator(sampler, voice, func([]int32) error { return nil })
