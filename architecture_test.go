@@ -26,7 +26,7 @@ var rows = [][]string{
 	{"wavenet", "classify"},
 	{"vqvae"},
 	{"frontend"},
-	{"checkpoint", "evaluate"},
+	{"checkpoint", "enrol", "evaluate"},
 	{"train"},
 	{"internal/bench"},
 	{"cmd/vqaudio"},
