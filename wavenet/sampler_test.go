@@ -14,12 +14,12 @@ import (
 )
 
 // samplerConfigs are netConfigs, and some of the sizes that are used.
-var samplerConfigs = append(slices.Clip(netConfigs),
-	Config{Classes: 256, Residual: 32, Skip: 64, Layers: 9, Cycles: 1, Local: 16, Hop: 64, Global: 8},
-	Config{Classes: 128, Residual: 20, Skip: 33, Layers: 5, Cycles: 2, Local: 5, Hop: 40, Upsample: []int{5, 2, 2}},
-	Config{Classes: 256, Mixture: 10, Residual: 32, Skip: 64, Layers: 9, Cycles: 1, Local: 16, Hop: 64, Global: 8},
-	Config{Classes: 1 << 16, Mixture: 10, Residual: 32, Skip: 64, Layers: 9, Cycles: 1, Local: 16, Hop: 64, Global: 8},
-)
+var samplerConfigs = slices.Concat(netConfigs[:5], []Config{
+	{Classes: 256, Residual: 32, Skip: 64, Layers: 9, Cycles: 1, Local: 16, Hop: 64, Global: 8},
+	{Classes: 128, Residual: 20, Skip: 33, Layers: 5, Cycles: 2, Local: 5, Hop: 40, Upsample: []int{5, 2, 2}},
+	{Classes: 256, Mixture: 10, Residual: 32, Skip: 64, Layers: 9, Cycles: 1, Local: 16, Hop: 64, Global: 8},
+	{Classes: 1 << 16, Mixture: 10, Residual: 32, Skip: 64, Layers: 9, Cycles: 1, Local: 16, Hop: 64, Global: 8},
+}, netConfigs[5:])
 
 // onEveryTier runs f on each setting of the kernels.
 func onEveryTier(t *testing.T, f func(t *testing.T)) {
@@ -82,15 +82,16 @@ func TestSamplerIsTeacherForced(t *testing.T) {
 						}
 					}
 					if w := s.Draw(want.Row(j), temperature, u[j]); w != step {
-						// Where levels lie so close that the rounding of logits may turn one into the next, it must be that.
+						// The levels of a mixture may lie so close that the rounding of means turns one into the next. It must be that.
 						low, high := s.Draw(want.Row(j), temperature, u[j]-1e-6), s.Draw(want.Row(j), temperature, u[j]+1e-6)
-						if turned++; c.Classes < 1<<16 || step < min(low, high)-1 || step > max(low, high)+1 {
+						if turned++; c.Mixture == 0 || step < min(low, high)-1 || step > max(low, high)+1 {
 							t.Fatalf("step %d is %d, from the net's logits %d", j, step, w)
 						}
 					}
 				}
-				if turned > steps/50 {
-					t.Errorf("%d of %d steps are not those of the net's logits", turned, steps)
+				// Values that are off by 1e-6 fall into another of 65536 levels once in 30 times, of 256 once in 8000.
+				if limit := 3 + steps*c.Classes/(20<<16); turned > limit {
+					t.Errorf("%d of %d steps are not those of the net's logits, want at most %d", turned, steps, limit)
 				}
 				if len(slices.Compact(slices.Clone(in.Steps))) < steps/4 {
 					t.Fatal("nearly all steps are the same: the test says nothing")
