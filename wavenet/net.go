@@ -142,8 +142,9 @@ func (n *Net) Fixed() *Net {
 	return &same
 }
 
-// Parameters returns "embed.weight", or "input.weight" and "input.bias", "upsample.0.weight", ..., "condition.weight", "condition.bias", "global.weight",
-// "stack.dilated.0", ..., "stack.residual.0", ..., "stack.skip", "stack.bias", "out1.weight", ..., "out2.bias".
+// Parameters returns "embed.weight", or with a mixture "input.weight" and "input.bias"; "upsample.0.weight", ...,
+// "condition.weight", "condition.bias", "global.weight", "stack.dilated.0", ..., "stack.residual.0", ..., "stack.skip",
+// "stack.bias", "out1.weight", ..., "out2.bias".
 func (n *Net) Parameters() nn.Parameters {
 	var ps nn.Parameters
 	if n.Input != nil {
