@@ -376,7 +376,8 @@ func unitsOf(pairs []pair) *Units {
 		converted.sum(p.units)
 		for k := 1; k < len(pairs); k++ { // the next pair of another utterance
 			if q := &pairs[(i+k)%len(pairs)]; q.utterance != p.utterance {
-				other.add(p.codes, q.codes)
+				n := min(len(p.codes), len(q.codes)) // so that a difference in length is no error
+				other.add(p.codes[:n], q.codes[:n])
 				break
 			}
 		}
