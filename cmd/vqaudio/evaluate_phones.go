@@ -41,7 +41,7 @@ func evaluatePhonesCommand() *cli.Command {
 			"the utterances whose paths end as theirs do. Their times are those of whole recordings: the corpus has to be prepared\n" +
 			"with --trim 0. A folder of recordings, or a manifest, is prepared so for the time of the measurement.\n\n" +
 			"   vqaudio evaluate phones model.safetensors --corpus speech.cache --alignments alignments.tsv --png phones.png\n" +
-			"   vqaudio evaluate phones model.safetensors --corpus LibriSpeech/dev-clean --alignments TextGrids/ --json",
+			"   vqaudio evaluate phones model.safetensors --corpus recordings/ --alignments TextGrids/ --json",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "corpus", Usage: "prepared corpus, folder of recordings, or manifest: `CORPUS`"},
 			&cli.StringFlag{Name: "alignments", Usage: "phones from `FILE`, a table or a TextGrid, or from a folder of TextGrids"},
