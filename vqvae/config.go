@@ -83,6 +83,9 @@ const (
 	maxBeta     = 1e3
 )
 
+// maxActivations is the largest number of activations of the encoder for a code.
+const maxActivations = 1 << 26
+
 // MaxElements is the largest number of elements of parameters and state that a model may have, speakers apart: 512 MiB.
 const MaxElements = 1 << 27
 
@@ -118,6 +121,9 @@ func (c Config) Check() error {
 			return fmt.Errorf("encoder strides %v: want 1 to %d each, and at most %d for their product", c.Encoder.Strides, maxStride, maxHop)
 		}
 		hop *= s
+	}
+	if n := c.Encoder.activations(); n > maxActivations {
+		return fmt.Errorf("encoder channels %v and strides %v: %d elements of activations for a code, want at most %d", c.Encoder.Channels, c.Encoder.Strides, n, maxActivations)
 	}
 	q := c.Quantiser
 	if q.Codebook != ByAverage && q.Codebook != ByLoss {

@@ -14,16 +14,19 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(c *Config){
-		"rate 0":                     func(c *Config) { c.Rate = 0 },
-		"levels 48: want a power":    func(c *Config) { c.Levels = 48 },
-		"levels 1":                   func(c *Config) { c.Levels = 1 },
-		"3 channels and 2 strides":   func(c *Config) { c.Encoder.Strides = []int{2, 2} },
-		"encoder layers 0":           func(c *Config) { c.Encoder = EncoderConfig{} },
-		"encoder layers 17":          func(c *Config) { c.Encoder = EncoderConfig{Channels: make([]int, 17), Strides: make([]int, 17)} },
-		"channels [17 0 20]":         func(c *Config) { c.Encoder.Channels = []int{17, 0, 20} },
-		"channels [17 5000 20]":      func(c *Config) { c.Encoder.Channels = []int{17, 5000, 20} },
-		"strides [2 0 2]":            func(c *Config) { c.Encoder.Strides = []int{2, 0, 2} },
-		"strides [1024 1024 1024]":   func(c *Config) { c.Encoder.Strides = []int{1024, 1024, 1024} },
+		"rate 0":                   func(c *Config) { c.Rate = 0 },
+		"levels 48: want a power":  func(c *Config) { c.Levels = 48 },
+		"levels 1":                 func(c *Config) { c.Levels = 1 },
+		"3 channels and 2 strides": func(c *Config) { c.Encoder.Strides = []int{2, 2} },
+		"encoder layers 0":         func(c *Config) { c.Encoder = EncoderConfig{} },
+		"encoder layers 17":        func(c *Config) { c.Encoder = EncoderConfig{Channels: make([]int, 17), Strides: make([]int, 17)} },
+		"channels [17 0 20]":       func(c *Config) { c.Encoder.Channels = []int{17, 0, 20} },
+		"channels [17 5000 20]":    func(c *Config) { c.Encoder.Channels = []int{17, 5000, 20} },
+		"strides [2 0 2]":          func(c *Config) { c.Encoder.Strides = []int{2, 0, 2} },
+		"strides [1024 1024 1024]": func(c *Config) { c.Encoder.Strides = []int{1024, 1024, 1024} },
+		"elements of activations": func(c *Config) {
+			c.Encoder = EncoderConfig{Channels: []int{4096, 1, 1}, Strides: []int{1, 1024, 64}}
+		},
 		"entries 0":                  func(c *Config) { c.Quantiser.Entries = 0 },
 		"dim -1":                     func(c *Config) { c.Quantiser.Dim = -1 },
 		`codebook "": want "average`: func(c *Config) { c.Quantiser.Codebook = "" },
@@ -35,7 +38,7 @@ func TestCheck(t *testing.T) {
 		"decoder: residual 0":        func(c *Config) { c.Decoder.Residual = 0 },
 		"decoder: upsample [5]":      func(c *Config) { c.Decoder.Upsample = []int{5} },
 		"want at most 134217728":     func(c *Config) { c.Quantiser.Entries, c.Quantiser.Dim = 1<<20, 1<<12 },
-		"elements of parameters and": func(c *Config) { c.Decoder.Residual, c.Decoder.Layers, c.Decoder.Cycles = 1<<14, 24, 64 },
+		"elements of parameters and": func(c *Config) { c.Decoder.Residual, c.Decoder.Layers, c.Decoder.Cycles = 1<<12, 4, 4 },
 	} {
 		c := tiny()
 		change(&c)
