@@ -259,9 +259,7 @@ func (r *run) validate(ctx context.Context) error {
 		r.average.SwapIn()
 		defer r.average.SwapOut()
 	}
-	report, err := evaluate.NLL(ctx, r.model, r.options.Corpus, evaluate.Options{
-		Split: corpora.Valid, Crop: s.ValidationCrop, Crops: s.ValidationCrops, Arena: &r.arena,
-	})
+	report, err := evaluate.NLL(ctx, r.model, r.options.Corpus, r.validation())
 	if err != nil {
 		return err
 	}
@@ -289,6 +287,12 @@ func (r *run) validate(ctx context.Context) error {
 	r.note("step %d: validation %.3f nats per sample, shuffled %.3f, constant %.3f, wrong speaker %.3f, perplexity %.0f, %d of %d codes",
 		v.Step, v.True, v.Shuffled, v.Constant, v.WrongSpeaker, v.Perplexity, v.Used, v.Entries)
 	return r.logValidation(v)
+}
+
+// validation is what a validation goes over.
+func (r *run) validation() evaluate.Options {
+	s := r.config.Training
+	return evaluate.Options{Split: corpora.Valid, Crop: s.ValidationCrop, Crops: s.ValidationCrops, Arena: &r.arena}
 }
 
 func (r *run) note(format string, args ...any) {

@@ -404,6 +404,19 @@ func TestRefused(t *testing.T) {
 		t.Errorf("something has changed: %v, was %v", after, before)
 	}
 
+	for _, crops := range []int{1, 4} {
+		fresh, c, cache := filepath.Join(t.TempDir(), "run"), tiny(t, 40), abc
+		if c.Training.ValidationCrops = crops; crops > 1 {
+			cache = corpora.NewCache(16000, utterances[:2], [][]int16{make([]int16, 4000), make([]int16, 4000)})
+		}
+		if err := try(c, cache, fresh); !strings.Contains(err.Error(), "validation: no batch of 4 crops") {
+			t.Errorf("nothing to validate on: %v", err)
+		}
+		if got := contents(t, fresh); len(got) != 0 {
+			t.Errorf("a folder that was refused holds %v", got)
+		}
+	}
+
 	foreign := t.TempDir()
 	if err := os.WriteFile(filepath.Join(foreign, "thesis.tex"), nil, 0o666); err != nil {
 		t.Fatal(err)
