@@ -133,8 +133,10 @@ func (r *run) checkWeights() error {
 const (
 	// countDecay is that of the moving sum of how often each entry is used: about the last 100 steps.
 	countDecay = 0.99
-	// collapsed is the perplexity, as a share of the entries, below which a codebook has collapsed.
-	collapsed = 0.02
+	// collapsed is the perplexity, as a share of the entries, below which a codebook has collapsed. One of few entries has when
+	// all but one are hardly used: below collapsedToOne.
+	collapsed      = 0.02
+	collapsedToOne = 1.1
 	// collapseEvery is the number of steps from one look at the codebook to the next.
 	collapseEvery = 250
 )
@@ -174,7 +176,8 @@ func (r *run) watchCodebook() error {
 		return nil
 	}
 	perplexity, used := r.codes()
-	if perplexity >= collapsed*float64(r.config.Model.Quantiser.Entries) {
+	entries := r.config.Model.Quantiser.Entries
+	if entries == 1 || perplexity >= max(collapsedToOne, collapsed*float64(entries)) {
 		return nil
 	}
 	if err := r.model.InitialiseCodebook(&r.arena, []vqvae.Batch{r.batch}, r.draw("collapse")); err != nil {

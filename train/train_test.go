@@ -679,14 +679,18 @@ func TestCollapse(t *testing.T) {
 				}
 			}
 			for i := range l.Codes {
-				l.Codes[i] = 31
+				l.Codes[i] = 0
 			}
 		}
 	})
 	c := tiny(t, collapseEvery+20)
-	c.Model.Quantiser.Entries, c.Model.Quantiser.Codebook, c.Model.Quantiser.Dead = 64, vqvae.ByLoss, 0
+	c.Model.Quantiser.Codebook, c.Model.Quantiser.Dead = vqvae.ByLoss, 0
 	c.Training.LearningRate = 1e-4
-	for _, collapse = range []bool{false, true} {
+	for i := range 3 {
+		collapse, c.Model.Quantiser.Entries = i > 0, 64
+		if i == 2 {
+			c.Model.Quantiser.Entries = 16
+		}
 		dir := t.TempDir()
 		var n notes
 		n.run(t, c, dir)
