@@ -11,11 +11,10 @@ import (
 
 	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/corpora"
+	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/internal/picture"
-	"github.com/vqaudio/vqaudio/tensor"
-	"github.com/vqaudio/vqaudio/wavenet"
 )
 
 const (
@@ -74,25 +73,13 @@ func (r *run) sample(ctx context.Context) error {
 		}
 	}
 
-	sampler := wavenet.NewSampler(r.model.Decoder)
 	failed := make([]error, len(sounds))
 	parallel.For(len(sounds), func(i int) {
 		s := sounds[i]
 		if s.speaker < 0 {
 			return
 		}
-		voice := wavenet.Voice{Temperature: 1, Uniform: rand.New(rand.NewChaCha8(s.seed)).Float64}
-		if r.model.Voices != nil {
-			voice.Global = r.model.Voices.Table.Value.Row(int(s.speaker))
-		}
-		g := wavenet.NewGenerator(sampler.Another(), voice, func(steps []int32) error {
-			s.levels = append(s.levels, steps...)
-			return ctx.Err()
-		})
-		var arena tensor.Arena
-		if failed[i] = g.Write(r.model.Embed(&arena, s.codes, 1).Data); failed[i] == nil {
-			failed[i] = g.Close()
-		}
+		s.levels, failed[i] = evaluate.Reconstruct(ctx, r.model, s.codes, s.speaker, 1, rand.NewChaCha8(s.seed))
 	})
 	for i, s := range sounds {
 		if failed[i] != nil {
