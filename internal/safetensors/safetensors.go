@@ -69,22 +69,19 @@ type Info struct {
 // Len is the number of elements.
 func (i Info) Len() int { return int(i.bytes) / i.DType.Size() }
 
-// size returns the number of bytes of so many elements as the shape says, or false if it is beyond an int, or would be but for a
-// zero: whoever multiplies the sizes one by one would go beyond it.
+// size returns the number of bytes of so many elements as the shape says, or false if it is beyond an int.
 func size(d DType, shape []int) (int64, bool) {
-	n, empty := uint64(d.Size()), false
+	n := uint64(d.Size())
 	for _, s := range shape {
 		if s == 0 {
-			empty = true
-			continue
+			return 0, true // whatever overflows elsewhere
 		}
+	}
+	for _, s := range shape {
 		if n > math.MaxInt/uint64(s) {
 			return 0, false
 		}
 		n *= uint64(s)
-	}
-	if empty {
-		return 0, true
 	}
 	return int64(n), true
 }
