@@ -59,6 +59,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"More about a command: vqaudio help train vqvae\n\n" +
 			"Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted.",
 		Version: version(),
+
+		DisableSliceFlagSeparator: true, // lists in --set have commas
+
 		Commands: []*cli.Command{
 			corpusCommand(), trainCommand(), evaluateCommand(), infoCommand(), exportCommand(), encodeCommand(), unitsCommand(),
 			decodeCommand(), convertCommand(), probeCommand(), plotCommand(), benchCommand(),
