@@ -153,10 +153,14 @@ func (r *run) logTraining(rate float64) error {
 }
 
 func (r *run) logValidation(v Validation) error {
-	r.log.events.scalars(v.Step, map[string]float64{
-		"validation/true": v.True, "validation/shuffled": v.Shuffled, "validation/constant": v.Constant, "validation/wrong_speaker": v.WrongSpeaker,
+	numbers := map[string]float64{
+		"validation/true": v.True, "validation/shuffled": v.Shuffled, "validation/constant": v.Constant,
 		"validation/perplexity": v.Perplexity, "validation/used": float64(v.Used),
-	})
+	}
+	if v.WrongSpeaker != 0 { // of a model that has two speakers
+		numbers["validation/wrong_speaker"] = v.WrongSpeaker
+	}
+	r.log.events.scalars(v.Step, numbers)
 	return r.write(validationLine{v.Step, v, r.state.Best.Step == v.Step, r.seconds()})
 }
 

@@ -284,8 +284,12 @@ func (r *run) validate(ctx context.Context) error {
 			return err
 		}
 	}
-	r.note("step %d: validation %.3f nats per sample, shuffled %.3f, constant %.3f, wrong speaker %.3f, perplexity %.0f, %d of %d codes",
-		v.Step, v.True, v.Shuffled, v.Constant, v.WrongSpeaker, v.Perplexity, v.Used, v.Entries)
+	wrong := ""
+	if v.WrongSpeaker != 0 { // of a model that has two speakers
+		wrong = fmt.Sprintf(", wrong speaker %.3f", v.WrongSpeaker)
+	}
+	r.note("step %d: validation %.3f nats per sample, shuffled %.3f, constant %.3f%s, perplexity %.0f, %d of %d codes",
+		v.Step, v.True, v.Shuffled, v.Constant, wrong, v.Perplexity, v.Used, v.Entries)
 	return r.logValidation(v)
 }
 

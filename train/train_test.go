@@ -192,6 +192,21 @@ func TestTraining(t *testing.T) {
 	sameCurve(t, curve(t, dir), lines)
 }
 
+// TestWithoutSpeakers: a model without them has no likelihood with a wrong one.
+func TestWithoutSpeakers(t *testing.T) {
+	c := tiny(t, 2)
+	c.Model.Decoder.Speaker = 0
+	var n notes
+	dir := t.TempDir()
+	n.run(t, c, dir)
+	if !n.has("step 2: validation") || n.has("speaker") {
+		t.Errorf("%q", n.lines)
+	}
+	if lines := strings.Join(curve(t, dir), "\n"); !strings.Contains(lines, "validation") || strings.Contains(lines, "speaker") {
+		t.Error(lines)
+	}
+}
+
 // TestBest: the best model is that of averaged weights, and gives the likelihood that was found with it.
 func TestBest(t *testing.T) {
 	dir := t.TempDir()
