@@ -50,7 +50,7 @@ func NewStream(m *Model) *Stream {
 	q := m.Config.Quantiser
 	s := &Stream{model: m, encoder: m.Encoder.frozen(), book: m.Quantiser.pack(make([]float32, kernel.CodebookLen(q.Entries, q.Dim))), hop: m.Config.Encoder.Hop()}
 	s.before, s.after = m.Config.Encoder.margins()
-	s.block = max(1, blockElements/m.Config.Encoder.activations()-s.before-s.after)
+	s.block = max(1, int(blockElements/m.Config.Encoder.activations())-s.before-s.after)
 	return s
 }
 
@@ -66,12 +66,12 @@ func (c EncoderConfig) margins() (before, after int) {
 }
 
 // activations is the number of elements of all layers' inputs and outputs for a frame.
-func (c EncoderConfig) activations() int {
+func (c EncoderConfig) activations() int64 {
 	steps := c.Hop()
-	n := steps
+	n := int64(steps)
 	for i, s := range c.Strides {
 		steps /= s
-		n += steps * c.Channels[i]
+		n += product(steps, c.Channels[i])
 	}
 	return n
 }
