@@ -54,7 +54,7 @@ type File struct {
 	Model *vqvae.Model
 
 	// What the training of the model goes on from: JSON, which this package does not look into, and the tensors of the optimiser
-	// and of averages. Training is nil in a file that holds a model alone; then there is no State.
+	// and of averages, none of them empty. Training is nil in a file that holds a model alone; then there is no State.
 	Training []byte
 	State    nn.Parameters
 }
@@ -244,6 +244,8 @@ func (r *reader) fill(f *File) error {
 			return r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), "none of that name")
 		case len(t.Shape) > tensor.MaxRank:
 			return r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), fmt.Sprintf("at most %d dimensions", tensor.MaxRank))
+		case t.Len() == 0: // its other sizes may be beyond all bounds
+			return r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), "elements")
 		default:
 			p = &nn.Parameter{Name: state, Value: tensor.New(t.Shape...)}
 			f.State = append(f.State, p)

@@ -279,6 +279,9 @@ func TestLoadRefuses(t *testing.T) {
 		{"Inf", func(p *parts) { p.tensor("encoder.0.bias").Data.([]float32)[0] = float32(math.Inf(-1)) }, `found -Inf in tensor "encoder.0.bias"`},
 		{"other weight", func(p *parts) { p.tensor("encoder.0.bias").Data.([]float32)[0]++ }, "found fingerprint"},
 		{"state without training", func(p *parts) { delete(p.metadata, trainingKey) }, `found tensor "training.adam.steps" of shape [1], expected none of that name`},
+		{"state of nothing", func(p *parts) {
+			p.tensors = append(p.tensors, safetensors.Tensor{Name: "training.x", Shape: []int{1 << 31, 1 << 31, 0}, Data: []float32{}})
+		}, `found tensor "training.x" of shape [2147483648 2147483648 0], expected elements`},
 		{"state of rank 5", func(p *parts) { p.tensor("training.adam.steps").Shape = []int{1, 1, 1, 1, 1} }, `expected at most 4 dimensions`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -117,33 +117,13 @@ func DescribeModelCodes(counts map[int32]int64, c vqvae.BottleneckConfig, second
 // It returns an error if ctx is cancelled, if the rates of model and corpus differ, if the model does not know a speaker, or
 // if there is not a single batch.
 func NLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, o Options) (Report, error) {
-	if o.Batch == 0 {
-		o.Batch = 4
+	crops, speakers, err := o.plan(m, cache)
+	if err != nil {
+		return Report{}, err
 	}
 	if o.Arena == nil {
 		o.Arena = new(tensor.Arena)
 	}
-	hop := m.Config.Hop()
-	if o.Crop == 0 {
-		o.Crop = (8192 + hop - 1) / hop * hop
-	}
-	switch {
-	case o.Crop < 1 || o.Crop%hop != 0:
-		return Report{}, fmt.Errorf("crops of %d samples: want a multiple of the model's hop of %d", o.Crop, hop)
-	case o.Batch < 2:
-		return Report{}, fmt.Errorf("batches of %d: want 2 crops or more, so that codes can be shuffled", o.Batch)
-	case cache.Rate() != m.Config.Rate:
-		return Report{}, fmt.Errorf("the corpus is at %d Hz, the model at %d Hz", cache.Rate(), m.Config.Rate)
-	}
-	speakers, err := speakerIDs(m, cache, o.Split)
-	if err != nil {
-		return Report{}, err
-	}
-	crops := chooseCrops(cache, o)
-	if len(crops) == 0 {
-		return Report{}, fmt.Errorf("no batch of %d crops of %d samples in the split %q of the corpus", o.Batch, o.Crop, o.Split)
-	}
-
 	r := Report{Split: o.Split, Crop: o.Crop, Batch: o.Batch, Crops: len(crops)}
 	b, err := newBatch(m, o.Batch, o.Crop)
 	if err != nil {
@@ -167,6 +147,39 @@ func NLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, o Options) (
 	}
 	r.Codes = DescribeModelCodes(counts, m.Config.Bottleneck, float64(len(crops))*float64(o.Crop)/float64(m.Config.Rate))
 	return r, nil
+}
+
+// Check returns the error that [NLL] would begin with, and measures nothing: for whoever is to measure a model after hours of
+// training.
+func Check(m *vqvae.Model, cache *corpora.Cache, o Options) error {
+	_, _, err := o.plan(m, cache)
+	return err
+}
+
+// plan puts what zeros stand for in their place, and returns the crops, and the model's ids of the corpus's speakers.
+func (o *Options) plan(m *vqvae.Model, cache *corpora.Cache) (crops []crop, speakers []int32, err error) {
+	hop := m.Config.Hop()
+	if o.Crop == 0 {
+		o.Crop = (8192 + hop - 1) / hop * hop
+	}
+	if o.Batch == 0 {
+		o.Batch = 4
+	}
+	switch {
+	case o.Crop < 1 || o.Crop%hop != 0:
+		return nil, nil, fmt.Errorf("crops of %d samples: want a multiple of the model's hop of %d", o.Crop, hop)
+	case o.Batch < 2:
+		return nil, nil, fmt.Errorf("batches of %d: want 2 crops or more, so that codes can be shuffled", o.Batch)
+	case cache.Rate() != m.Config.Rate:
+		return nil, nil, fmt.Errorf("the corpus is at %d Hz, the model at %d Hz", cache.Rate(), m.Config.Rate)
+	}
+	if speakers, err = speakerIDs(m, cache, o.Split); err != nil {
+		return nil, nil, err
+	}
+	if crops = chooseCrops(cache, *o); len(crops) == 0 {
+		return nil, nil, fmt.Errorf("no batch of %d crops of %d samples in the split %q of the corpus", o.Batch, o.Crop, o.Split)
+	}
+	return crops, speakers, nil
 }
 
 // crop is a stretch of an utterance.

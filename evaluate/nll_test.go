@@ -224,6 +224,8 @@ func TestNLLErrors(t *testing.T) {
 		}
 		if _, err := NLL(t.Context(), m, cache, c.options); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: error %v, want one with %q", c.options, err, c.want)
+		} else if checked := Check(m, cache, c.options); checked == nil || checked.Error() != err.Error() {
+			t.Errorf("%+v: Check says %v, NLL %v", c.options, checked, err)
 		}
 	}
 	var unknown *speaker.UnknownError

@@ -14,8 +14,10 @@ const (
 	// recentSteps is the number of steps whose codes are described, and mostRecent that of codes, if those are more.
 	recentSteps = 100
 	mostRecent  = 1 << 16
-	// collapsed is the perplexity, as a share of the entries, below which a codebook has collapsed.
-	collapsed = 0.02
+	// collapsed is the perplexity, as a share of the entries, below which a codebook has collapsed. One of few entries has when
+	// all but one are hardly used: below collapsedToOne.
+	collapsed      = 0.02
+	collapsedToOne = 1.1
 	// collapseEvery is the number of steps from one look at the codebooks to the next.
 	collapseEvery = 250
 )
@@ -152,7 +154,7 @@ func (r *run) watchCodebooks() error {
 	var books []int
 	for m := range r.model.Quantiser.Books {
 		perplexity, used := r.recent.book(m)
-		if used == 0 || perplexity >= collapsed*float64(r.config.Model.Bottleneck.Entries) {
+		if entries := r.config.Model.Bottleneck.Entries; used == 0 || entries == 1 || perplexity >= max(collapsedToOne, collapsed*float64(entries)) {
 			continue
 		}
 		books = append(books, m)

@@ -100,7 +100,7 @@ func (e *eventFile) scalars(step int, numbers map[string]float64) {
 func (e *eventFile) image(step int, tag string, width, height int, png []byte) {
 	const rgba = 4
 	var i []byte
-	for field, v := range []int{width, height, rgba} {
+	for field, v := range []int{height, width, rgba} {
 		i = protowire.AppendVarint(protowire.AppendTag(i, protowire.Number(field+1), protowire.VarintType), uint64(v))
 	}
 	i = protowire.AppendBytes(protowire.AppendTag(i, 4, protowire.BytesType), png)

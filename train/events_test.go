@@ -122,8 +122,8 @@ func TestEvents(t *testing.T) {
 					next++
 				case v[valueImage] != nil:
 					image := fields(t, v[valueImage][0].([]byte))
-					if string(image[4][0].([]byte)[1:4]) != "PNG" || image[1][0].(uint64) != 900 || image[2][0].(uint64) != 520 {
-						t.Errorf("%s: %v by %v", tag, image[1], image[2])
+					if string(image[4][0].([]byte)[1:4]) != "PNG" || image[1][0].(uint64) != 520 || image[2][0].(uint64) != 900 {
+						t.Errorf("%s: height %v, width %v", tag, image[1], image[2])
 					}
 				case v[valueAudio] != nil:
 					sound := fields(t, v[valueAudio][0].([]byte))

@@ -21,6 +21,7 @@ import (
 	"github.com/vqaudio/vqaudio/checkpoint"
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/dilated"
+	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/nn"
@@ -348,6 +349,9 @@ func (r *run) begin() error {
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if err := evaluate.Check(r.model, cache, r.validation()); err != nil {
+		return fmt.Errorf("validation: %w", err)
 	}
 	if err := r.folder.writeConfig(runConfig{r.config, corpus}); err != nil {
 		return err

@@ -174,16 +174,19 @@ func (r *run) logTraining(rate float64) error {
 }
 
 func (r *run) logValidation(v Validation) error {
-	values := map[string]float64{
-		"validation/true": v.True, "validation/shuffled": v.Shuffled, "validation/constant": v.Constant, "validation/wrong_speaker": v.WrongSpeaker,
+	numbers := map[string]float64{
+		"validation/true": v.True, "validation/shuffled": v.Shuffled, "validation/constant": v.Constant,
+	}
+	if v.WrongSpeaker != 0 { // of a model that has two speakers
+		numbers["validation/wrong_speaker"] = v.WrongSpeaker
 	}
 	switch r.config.Model.Bottleneck.Kind {
 	case vqvae.VQ:
-		values["validation/perplexity"], values["validation/used"] = v.Perplexity, float64(v.Used)
+		numbers["validation/perplexity"], numbers["validation/used"] = v.Perplexity, float64(v.Used)
 	case vqvae.VAE:
-		values["validation/kl_bits_per_frame"] = v.KL
+		numbers["validation/kl_bits_per_frame"] = v.KL
 	}
-	r.log.events.scalars(v.Step, values)
+	r.log.events.scalars(v.Step, numbers)
 	return r.write(validationLine{v.Step, v, r.state.Best.Step == v.Step, r.seconds()})
 }
 

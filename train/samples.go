@@ -11,10 +11,11 @@ import (
 
 	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/corpora"
+	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/internal/picture"
-	"github.com/vqaudio/vqaudio/wavenet"
+	"github.com/vqaudio/vqaudio/tensor"
 )
 
 const (
@@ -40,9 +41,9 @@ func (r *run) sample(ctx context.Context) error {
 
 	type sound struct {
 		name    string
-		vectors []float32
-		codes   []int32 // nil if the model has none
-		speaker int32   // that is to speak; -1 is the original
+		vectors tensor.Tensor // [frames, D]
+		codes   []int32       // nil if the model has none
+		speaker int32         // that is to speak; -1 is the original
 		levels  []int32
 		seed    [32]byte
 	}
@@ -59,7 +60,7 @@ func (r *run) sample(ctx context.Context) error {
 		cache.Read(samples, i, 0)
 		r.front.Fill(&batch, samples)
 		latent := r.model.Latent(&r.arena, batch.Input)
-		vectors, codes := slices.Clone(latent.Vectors.Data), slices.Clone(latent.Codes)
+		vectors, codes := tensor.From(slices.Clone(latent.Vectors.Data), length/hop, latent.Vectors.Channels()), slices.Clone(latent.Codes)
 		r.arena.Reset()
 		speakers := int32(len(cache.Speakers()))
 		others := []*sound{{"original", vectors, codes, -1, batch.Levels, [32]byte{}}, {"reconstruction", vectors, codes, u.SpeakerID, nil, [32]byte{}}}
@@ -75,24 +76,13 @@ func (r *run) sample(ctx context.Context) error {
 		}
 	}
 
-	sampler := wavenet.NewSampler(r.model.Decoder)
 	failed := make([]error, len(sounds))
 	parallel.For(len(sounds), func(i int) {
 		s := sounds[i]
 		if s.speaker < 0 {
 			return
 		}
-		voice := wavenet.Voice{Temperature: 1, Uniform: rand.New(rand.NewChaCha8(s.seed)).Float64}
-		if r.model.Voices != nil {
-			voice.Global = r.model.Voices.Table.Value.Row(int(s.speaker))
-		}
-		g := wavenet.NewGenerator(sampler.Another(), voice, func(steps []int32) error {
-			s.levels = append(s.levels, steps...)
-			return ctx.Err()
-		})
-		if failed[i] = g.Write(s.vectors); failed[i] == nil {
-			failed[i] = g.Close()
-		}
+		s.levels, failed[i] = evaluate.Reconstruct(ctx, r.model, s.vectors, s.speaker, 1, rand.NewChaCha8(s.seed))
 	})
 	for i, s := range sounds {
 		if failed[i] != nil {

@@ -90,6 +90,9 @@ func strict(data []byte, v any) error {
 	return nil
 }
 
+// maxBatchSamples is the largest number of samples of a batch.
+const maxBatchSamples = 1 << 26
+
 // Check returns what is wrong with the configuration.
 func (c Config) Check() error {
 	if err := c.Model.Check(); err != nil {
@@ -129,6 +132,9 @@ func (c Config) Check() error {
 		if hop := c.Model.Hop(); v.value%hop != 0 {
 			return fmt.Errorf("training.%s %d: want a multiple of the model's hop of %d, as %d is", v.name, v.value, hop, (v.value+hop-1)/hop*hop)
 		}
+	}
+	if s.Segment > maxBatchSamples/s.Batch {
+		return fmt.Errorf("training.batch %d of training.segment %d: want at most %d samples in all", s.Batch, s.Segment, maxBatchSamples)
 	}
 	if s.SampleEvery > 0 && (s.ValidateEvery == 0 || s.SampleEvery%s.ValidateEvery != 0) {
 		return fmt.Errorf("training.sample_every %d: want a multiple of training.validate_every, which is %d", s.SampleEvery, s.ValidateEvery)

@@ -259,9 +259,7 @@ func (r *run) validate(ctx context.Context) error {
 		r.average.SwapIn()
 		defer r.average.SwapOut()
 	}
-	report, err := evaluate.NLL(ctx, r.model, r.options.Corpus, evaluate.Options{
-		Split: corpora.Valid, Crop: s.ValidationCrop, Crops: s.ValidationCrops, Arena: &r.arena,
-	})
+	report, err := evaluate.NLL(ctx, r.model, r.options.Corpus, r.validation())
 	if err != nil {
 		return err
 	}
@@ -287,14 +285,16 @@ func (r *run) validate(ctx context.Context) error {
 		}
 	}
 	latent := ""
+	if v.WrongSpeaker != 0 { // of a model that has two speakers
+		latent = fmt.Sprintf(", wrong speaker %.3f", v.WrongSpeaker)
+	}
 	switch r.config.Model.Bottleneck.Kind {
 	case vqvae.VQ:
-		latent = fmt.Sprintf(", perplexity %.0f, %d of %d codes", v.Perplexity, v.Used, v.Entries)
+		latent += fmt.Sprintf(", perplexity %.0f, %d of %d codes", v.Perplexity, v.Used, v.Entries)
 	case vqvae.VAE:
-		latent = fmt.Sprintf(", KL %.2f bits per frame", v.KL)
+		latent += fmt.Sprintf(", KL %.2f bits per frame", v.KL)
 	}
-	r.note("step %d: validation %.3f nats per sample, shuffled %.3f, constant %.3f, wrong speaker %.3f%s",
-		v.Step, v.True, v.Shuffled, v.Constant, v.WrongSpeaker, latent)
+	r.note("step %d: validation %.3f nats per sample, shuffled %.3f, constant %.3f%s", v.Step, v.True, v.Shuffled, v.Constant, latent)
 	return r.logValidation(v)
 }
 
@@ -302,6 +302,12 @@ func (r *run) validate(ctx context.Context) error {
 // their weight has risen. Without, the best would be from before it had.
 func (r *run) score(v Validation) float64 {
 	return v.True + r.config.Model.Bottleneck.KL*v.KL*math.Ln2/float64(r.config.Model.Hop())
+}
+
+// validation is what a validation goes over.
+func (r *run) validation() evaluate.Options {
+	s := r.config.Training
+	return evaluate.Options{Split: corpora.Valid, Crop: s.ValidationCrop, Crops: s.ValidationCrops, Arena: &r.arena}
 }
 
 func (r *run) note(format string, args ...any) {

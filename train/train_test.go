@@ -192,6 +192,21 @@ func TestTraining(t *testing.T) {
 	sameCurve(t, curve(t, dir), lines)
 }
 
+// TestWithoutSpeakers: a model without them has no likelihood with a wrong one.
+func TestWithoutSpeakers(t *testing.T) {
+	c := tiny(t, 2)
+	c.Model.Decoder.Speaker = 0
+	var n notes
+	dir := t.TempDir()
+	n.run(t, c, dir)
+	if !n.has("step 2: validation") || n.has("speaker") {
+		t.Errorf("%q", n.lines)
+	}
+	if lines := strings.Join(curve(t, dir), "\n"); !strings.Contains(lines, "validation") || strings.Contains(lines, "speaker") {
+		t.Error(lines)
+	}
+}
+
 // TestBest: the best model is that of averaged weights, and gives the likelihood that was found with it.
 func TestBest(t *testing.T) {
 	dir := t.TempDir()
@@ -402,6 +417,19 @@ func TestRefused(t *testing.T) {
 	lock.close()
 	if after := contents(t, dir); !slices.Equal(before, after) {
 		t.Errorf("something has changed: %v, was %v", after, before)
+	}
+
+	for _, crops := range []int{1, 4} {
+		fresh, c, cache := filepath.Join(t.TempDir(), "run"), tiny(t, 40), abc
+		if c.Training.ValidationCrops = crops; crops > 1 {
+			cache = corpora.NewCache(16000, utterances[:2], [][]int16{make([]int16, 4000), make([]int16, 4000)})
+		}
+		if err := try(c, cache, fresh); !strings.Contains(err.Error(), "validation: no batch of 4 crops") {
+			t.Errorf("nothing to validate on: %v", err)
+		}
+		if got := contents(t, fresh); len(got) != 0 {
+			t.Errorf("a folder that was refused holds %v", got)
+		}
 	}
 
 	foreign := t.TempDir()
@@ -666,14 +694,18 @@ func TestCollapse(t *testing.T) {
 				}
 			}
 			for i := range l.Codes {
-				l.Codes[i] = 31
+				l.Codes[i] = 0
 			}
 		}
 	})
 	c := tiny(t, collapseEvery+20)
-	c.Model.Bottleneck.Entries, c.Model.Bottleneck.Codebook, c.Model.Bottleneck.Dead = 64, vqvae.ByLoss, 0
+	c.Model.Bottleneck.Codebook, c.Model.Bottleneck.Dead = vqvae.ByLoss, 0
 	c.Training.LearningRate = 1e-4
-	for _, collapse = range []bool{false, true} {
+	for i := range 3 {
+		collapse, c.Model.Bottleneck.Entries = i > 0, 64
+		if i == 2 {
+			c.Model.Bottleneck.Entries = 16
+		}
 		dir := t.TempDir()
 		var n notes
 		n.run(t, c, dir)

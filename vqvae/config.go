@@ -108,6 +108,9 @@ const (
 	maxHop      = 1 << 16
 )
 
+// maxActivations is the largest number of activations of the encoder for a code.
+const maxActivations = 1 << 26
+
 // MaxElements is the largest number of elements of parameters and state that a model may have, speakers apart: 512 MiB.
 const MaxElements = 1 << 27
 
@@ -156,6 +159,9 @@ func (c Config) Check() error {
 	}
 	if !(c.Level >= -200 && c.Level <= 0) {
 		return fmt.Errorf("level %g: want -200 to 0 dBFS", c.Level)
+	}
+	if n := c.Encoder.activations(); n > maxActivations {
+		return fmt.Errorf("encoder channels %v and strides %v: %d elements of activations for a code, want at most %d", c.Encoder.Channels, c.Encoder.Strides, n, maxActivations)
 	}
 	if err := c.Bottleneck.check(); err != nil {
 		return fmt.Errorf("bottleneck %w", err)

@@ -57,7 +57,10 @@ func TestCheck(t *testing.T) {
 		"decoder: residual 0":             func(c *Config) { c.Decoder.Residual = 0 },
 		"decoder: upsample [5]":           func(c *Config) { c.Decoder.Upsample = []int{5} },
 		"want at most 134217728":          func(c *Config) { c.Bottleneck.Entries, c.Bottleneck.Dim = 1<<20, 1<<12 },
-		"elements of parameters and":      func(c *Config) { c.Decoder.Residual, c.Decoder.Layers, c.Decoder.Cycles = 1<<14, 24, 64 },
+		"elements of parameters and":      func(c *Config) { c.Decoder.Residual, c.Decoder.Layers, c.Decoder.Cycles = 1<<12, 4, 4 },
+		"elements of activations": func(c *Config) {
+			c.Encoder.Channels, c.Encoder.Strides = []int{4096, 1, 1}, []int{1, 1024, 64}
+		},
 	} {
 		c := tiny()
 		change(&c)

@@ -54,7 +54,7 @@ func NewStream(m *Model) *Stream {
 	s.channels = m.Config.Encoder.InputChannels()
 	s.frame = m.Config.Encoder.Stride() * s.channels
 	s.before, s.after = m.Config.Encoder.margins()
-	s.block = max(1, blockElements/m.Config.Encoder.activations()-s.before-s.after)
+	s.block = max(1, int(blockElements/m.Config.Encoder.activations())-s.before-s.after)
 	return s
 }
 
@@ -70,12 +70,12 @@ func (c EncoderConfig) margins() (before, after int) {
 }
 
 // activations is the number of elements of all layers' inputs and outputs for a frame.
-func (c EncoderConfig) activations() int {
+func (c EncoderConfig) activations() int64 {
 	steps := c.Stride()
-	n := steps * c.InputChannels()
+	n := product(steps, c.InputChannels())
 	for i, s := range c.Strides {
 		steps /= s
-		n += steps * c.Channels[i]
+		n += product(steps, c.Channels[i])
 	}
 	return n
 }

@@ -79,6 +79,7 @@ const (
 	maxCycles   = 64
 	maxHop      = 1 << 16
 	maxUpsample = 8
+	maxElements = 1 << 26 // of the rings of a sampler, and of the condition for a frame of the local condition
 )
 
 // Check returns what is wrong with the configuration.
@@ -101,6 +102,9 @@ func (c Config) Check() error {
 			return fmt.Errorf("%s %d: want %d to %d", v.name, v.value, v.min, v.max)
 		}
 	}
+	if n := c.ReceptiveField(); n > maxElements/c.Residual {
+		return fmt.Errorf("a receptive field of %d steps of %d channels: want at most %d elements", n, c.Residual, maxElements)
+	}
 	if c.Local == 0 {
 		if c.Hop != 0 || len(c.Upsample) > 0 {
 			return fmt.Errorf("hop %d and upsample %v without a local condition", c.Hop, c.Upsample)
@@ -116,6 +120,9 @@ func (c Config) Check() error {
 			return fmt.Errorf("upsample %v: want factors of at least 2 whose product divides the hop of %d", c.Upsample, c.Hop)
 		}
 		left /= u
+	}
+	if frames, channels := c.Hop/left, c.Layers*c.Cycles*2*c.Residual; channels > maxElements/frames {
+		return fmt.Errorf("a condition of %d frames of %d channels for %d steps: want at most %d elements", frames, channels, c.Hop, maxElements)
 	}
 	return nil
 }

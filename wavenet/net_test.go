@@ -561,6 +561,8 @@ func TestConfigCheck(t *testing.T) {
 		"upsample [1]: want factors of at least 2":          func(c *Config) { c.Upsample = []int{1} },
 		"upsample [-2 -3]: want factors of at least 2":      func(c *Config) { c.Upsample = []int{-2, -3} },
 		"upsample [5]: want factors of at least 2":          func(c *Config) { c.Upsample = []int{5} },
+		"a receptive field of 16777216 steps of 8 channels": func(c *Config) { c.Residual, c.Layers, c.Cycles = 8, 24, 1 },
+		"a condition of 65536 frames of 8192 channels":      func(c *Config) { c.Residual, c.Layers, c.Cycles, c.Hop, c.Upsample = 1024, 4, 1, 1<<16, []int{1 << 16} },
 		"upsample [3 8]: want factors of at least 2 whose ": func(c *Config) { c.Upsample = []int{3, 8} },
 	} {
 		c := netConfigs[1]

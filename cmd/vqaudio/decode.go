@@ -80,22 +80,21 @@ type unitsQueue struct {
 	reader  *units.Reader
 	first   []*units.Utterance // one or two, to see whether there are several
 	seconds float64            // of sound in all; -1 if that is not known
+	seen    map[string]bool    // names that were handed out
 	err     error              // what ended the utterances too soon
 }
 
-// openUnits opens a file or a folder, "-" for standard input. But for that, it looks at all of it first: what is wrong with it
-// shows before hours of work.
+// openUnits opens a file or a folder, "-" for standard input. But for that and for pipes, which can be read once only, it looks
+// at all of it first: what is wrong with it shows before hours of work.
 func (s *synthesis) openUnits(ctx context.Context, name string, format units.Format) (*unitsQueue, error) {
-	q := &unitsQueue{seconds: -1}
-	var err error
-	if name == "-" {
-		q.reader, err = units.NewReader(os.Stdin, name, format)
-	} else {
+	q := &unitsQueue{seconds: -1, seen: map[string]bool{}}
+	info, err := os.Stat(name)
+	if name != "-" && err == nil && (info.IsDir() || info.Mode().IsRegular()) {
 		if q.seconds, err = s.checkUnits(ctx, name, format); err != nil {
 			return nil, err
 		}
-		q.reader, err = units.Open(name, format)
 	}
+	q.reader, err = openUnits(name, format)
 	for err == nil && len(q.first) < 2 {
 		var u *units.Utterance
 		if u, err = q.reader.Next(); err == nil {
@@ -108,23 +107,35 @@ func (s *synthesis) openUnits(ctx context.Context, name string, format units.For
 		}
 		return nil, err
 	}
+	if len(q.first) == 0 {
+		q.reader.Close()
+		return nil, fmt.Errorf("%s: no units", name)
+	}
 	return q, nil
 }
 
 // next returns the next utterance; nil if there is none, or none that can be read.
 func (q *unitsQueue) next() *units.Utterance {
-	if len(q.first) > 0 {
-		u := q.first[0]
-		q.first = q.first[1:]
-		return u
+	var u *units.Utterance
+	var err error
+	switch {
+	case q.err != nil:
+		return nil
+	case len(q.first) > 0:
+		u, q.first = q.first[0], q.first[1:]
+	default:
+		u, err = q.reader.Next()
 	}
-	u, err := q.reader.Next()
+	if err == nil && q.seen[u.Name] {
+		err = fmt.Errorf("two utterances are called %s", u.Name)
+	}
 	if err != nil {
 		if !errors.Is(err, io.EOF) {
 			q.err = err
 		}
 		return nil
 	}
+	q.seen[u.Name] = true
 	return u
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -68,16 +69,36 @@ func TestDecode(t *testing.T) {
 		}
 	}
 
-	in, err := os.Open("a.txt")
+	for _, in := range []string{"-", "/dev/stdin"} {
+		if in != "-" && runtime.GOOS == "windows" {
+			continue
+		}
+		stdout, stderr, code := decodePipe(t, "3 3 3 1 4 1 5 9\n", "model.safetensors "+in+" --speaker bob -o -")
+		if code != exitOK {
+			t.Fatalf("from %s: exit code %d, %s", in, code, stderr)
+		}
+		if n := len(samplesOf(t, []byte(stdout))); n != 128 {
+			t.Errorf("from %s: %d samples", in, n)
+		}
+	}
+}
+
+// decodePipe decodes with standard input from a pipe, which can be read once only: under either of its names. That of a file
+// leads to the pipe by way of its descriptor.
+func decodePipe(t *testing.T, content, line string) (stdout, stderr string, code int) {
+	t.Helper()
+	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	defer func(f *os.File) { os.Stdin = f }(os.Stdin)
-	os.Stdin = in
-	if n := len(samplesOf(t, []byte(mustRun(t, "decode model.safetensors - --speaker bob -o -")))); n != 128 {
-		t.Errorf("by way of standard streams: %d samples", n)
+	defer r.Close()
+	if _, err := w.WriteString(content); err != nil {
+		t.Fatal(err)
 	}
+	w.Close()
+	defer func(f *os.File) { os.Stdin = f }(os.Stdin)
+	os.Stdin = r
+	return runCommand(context.Background(), "decode "+strings.Replace(line, "/dev/stdin", fmt.Sprintf("/dev/fd/%d", r.Fd()), 1))
 }
 
 type zeros struct{}
@@ -100,6 +121,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"k.jsonl":      `{"name":"a","k":512,"units":[3]}`,
 		"vectors.txt":  "0.5 0.25\n1.5 2.5\n",
 		"nothing.text": "what is this",
+		"empty.jsonl":  "",
 	} {
 		writeFile(t, name, []byte(content))
 	}
@@ -119,6 +141,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"model.safetensors several.txt --speaker ann -o -", exitUsage, "standard output"},
 		{"model.safetensors nosuch.txt --speaker ann -o x.wav", exitFailure, "nosuch.txt"},
 		{"model.safetensors nothing.text --speaker ann -o x.wav", exitFailure, "nothing.text"},
+		{"model.safetensors empty.jsonl --format jsonl --speaker ann -o x.wav", exitFailure, "empty.jsonl: no units"},
 		{"model.safetensors large.txt --speaker ann -o x.wav", exitFailure, "unit 1 is 16, the model has 16"},
 		{"model.safetensors twice.txt --speaker ann -o x", exitFailure, "two utterances are called a"},
 		{"model.safetensors outside.txt --speaker ann -o in/side", exitFailure, `"../a" is no name`},
@@ -135,6 +158,9 @@ func TestDecodeRefuses(t *testing.T) {
 		if code != test.code || !strings.Contains(stderr, test.stderr) {
 			t.Errorf("decode %s: exit code %d, want %d; %s", test.line, code, test.code, stderr)
 		}
+	}
+	if _, stderr, code := decodePipe(t, "a|3\na|4\n", "model.safetensors - --speaker ann -o twice"); code != exitFailure || !strings.Contains(stderr, "two utterances are called a") {
+		t.Errorf("a name twice, from a pipe: exit code %d, %s", code, stderr)
 	}
 	if _, err := os.Stat("in/a.wav"); err == nil {
 		t.Error("a file was written outside the folder")

@@ -262,8 +262,12 @@ func (t *trainingRecord) print(s *strings.Builder, line func(name, format string
 		if t.Best != nil && v.Step == t.Best.Step {
 			best = '*'
 		}
-		fmt.Fprintf(s, " %c %8d %10.1f  %7.4f %9.4f %9.4f %8.4f  %10.1f %6d\n", best, v.Step,
-			float64(v.Step)*float64(set.Batch)*float64(set.Segment)/1e6, v.True, v.Shuffled, v.Constant, v.WrongSpeaker, v.Perplexity, v.Used)
+		wrong := "-" // of a model that has not got two speakers
+		if v.WrongSpeaker != 0 {
+			wrong = fmt.Sprintf("%.4f", v.WrongSpeaker)
+		}
+		fmt.Fprintf(s, " %c %8d %10.1f  %7.4f %9.4f %9.4f %8s  %10.1f %6d\n", best, v.Step,
+			float64(v.Step)*float64(set.Batch)*float64(set.Segment)/1e6, v.True, v.Shuffled, v.Constant, wrong, v.Perplexity, v.Used)
 	}
 }
 

@@ -59,6 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"More about a command: vqaudio help train vqvae\n\n" +
 			"Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted.",
 		Version: version(),
+
 		Commands: []*cli.Command{
 			corpusCommand(), trainCommand(), evaluateCommand(), infoCommand(), exportCommand(), encodeCommand(), unitsCommand(),
 			decodeCommand(), convertCommand(), speakerCommand(), probeCommand(), plotCommand(), benchCommand(),

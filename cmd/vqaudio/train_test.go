@@ -104,9 +104,13 @@ func TestTrain(t *testing.T) {
 	if best, err := checkpoint.Load(filepath.Join(at("run"), "best.safetensors"), dilated.Float32); err != nil || best.Model.Speakers.Len() != 2 {
 		t.Errorf("the best model: %v", err)
 	}
-	stdout, _, _ := runCommand(context.Background(), "train vqvae --print --preset base")
+	stdout, stderr, _ := runCommand(context.Background(), "train vqvae --print --preset base")
 	if c, err := train.ParseConfig([]byte(stdout)); err != nil || c.Training.Batch != 2 {
-		t.Errorf("what --print prints: %+v, %v", c, err)
+		t.Errorf("what --print prints: %+v, %v, %s", c, err, stderr)
+	}
+	stdout, stderr, _ = runCommand(context.Background(), "train vqvae --print --preset tiny --set strides=[2,2,4] --set upsample=[2,4]")
+	if c, err := train.ParseConfig([]byte(stdout)); err != nil || c.Model.Hop() != 16 || c.Model.WaveNet().Hold() != 2 {
+		t.Errorf("lists that are set: %+v, %v, %s", c, err, stderr)
 	}
 	for line, want := range map[string]string{"train vqvea": `"vqvea" is not a command of vqaudio train`, "train vqvae --stpes 3": "stpes"} {
 		if _, stderr, code := runCommand(context.Background(), line); code != exitUsage || !strings.Contains(stderr, want) {

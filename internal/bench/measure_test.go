@@ -103,7 +103,7 @@ func TestMeasureByKnownTimes(t *testing.T) {
 // that shapes fit.
 func TestJobs(t *testing.T) {
 	defer func(s []size, preset string, seconds int) { sizes, encoderPreset, encoderSeconds = s, preset, seconds }(sizes, encoderPreset, encoderSeconds)
-	sizes, encoderPreset, encoderSeconds = []size{{"tiny", 1}}, "tiny", 1
+	sizes, encoderPreset, encoderSeconds = []size{{"tiny", 1, 512}}, "tiny", 1
 	for _, setting := range kernel.Available() {
 		before := kernel.Use(setting)
 		all, err := List()
