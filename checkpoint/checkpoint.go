@@ -8,6 +8,7 @@
 //	config       JSON of vqvae.Config
 //	speakers     JSON list of names, in the order of the rows of "speakers.weight"
 //	fingerprint  see [Fingerprint]
+//	enrolled     JSON object of [speaker.Enrolment], by the names of speakers; not there if none was enrolled
 //	training     JSON of whoever trains; not there if the file holds a model alone
 //	crc32        checksum of the file (package internal/safetensors says of what)
 //
@@ -31,6 +32,7 @@ import (
 	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/internal/safetensors"
 	"github.com/vqaudio/vqaudio/nn"
+	"github.com/vqaudio/vqaudio/speaker"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -40,18 +42,24 @@ const (
 	trainingPrefix = "training."
 )
 
+// voicesName is the tensor of the voices.
+const voicesName = "speakers.weight"
+
 // The keys of the metadata.
 const (
 	formatKey      = "format"
 	configKey      = "config"
 	speakersKey    = "speakers"
 	fingerprintKey = "fingerprint"
+	enrolledKey    = "enrolled"
 	trainingKey    = "training"
 )
 
 // File is what a file holds.
 type File struct {
 	Model *vqvae.Model
+
+	Enrolled map[string]speaker.Enrolment // of those of its speakers that were enrolled
 
 	// What the training of the model goes on from: JSON, which this package does not look into, and the tensors of the optimiser
 	// and of averages, none of them empty. Training is nil in a file that holds a model alone; then there is no State.
@@ -60,10 +68,14 @@ type File struct {
 }
 
 // Fingerprint identifies a model by its parameters and its state, as units do that were made with it: 16 hexadecimal digits, the
-// first of the SHA-256 of, for each tensor, its name, a zero byte, and its elements as they are in a file.
+// first of the SHA-256 of, for each tensor, its name, a zero byte, and its elements as they are in a file. The voices of the
+// speakers, "speakers.weight", are left out: a model to which a voice is added speaks the same units.
 func Fingerprint(m *vqvae.Model) string {
 	sum, buffer := sha256.New(), make([]byte, 0, 1<<16)
 	for _, p := range tensors(m) {
+		if p.Name == voicesName {
+			continue
+		}
 		sum.Write(append([]byte(p.Name), 0))
 		for part := range slices.Chunk(p.Value.Data, cap(buffer)/4) {
 			b := buffer
@@ -100,6 +112,13 @@ func Save(name string, f *File) error {
 		}
 		list = append(list, safetensors.Tensor{Name: p.Name, Shape: p.Value.Shape(), Data: p.Value.Data})
 	}
+	if len(f.Enrolled) > 0 {
+		b, err := json.Marshal(f.Enrolled)
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", name, enrolledKey, err)
+		}
+		metadata[enrolledKey] = string(b)
+	}
 	if f.Training != nil {
 		metadata[trainingKey] = string(f.Training)
 	}
@@ -110,7 +129,9 @@ func Save(name string, f *File) error {
 }
 
 // Export writes the model of f alone: what it takes to use it, not what it takes to train on.
-func Export(name string, f *File) error { return Save(name, &File{Model: f.Model}) }
+func Export(name string, f *File) error {
+	return Save(name, &File{Model: f.Model, Enrolled: f.Enrolled})
+}
 
 func notFinite(v float32) bool { return v-v != 0 }
 
@@ -131,6 +152,16 @@ func Load(name string, precision dilated.Precision) (*File, error) {
 		return nil, err
 	}
 	f := &File{Model: m}
+	if _, ok := st.Metadata[enrolledKey]; ok {
+		if err := r.decode(enrolledKey, &f.Enrolled); err != nil {
+			return nil, err
+		}
+		for name := range f.Enrolled {
+			if !m.Speakers.Has(name) {
+				return nil, r.wrong(fmt.Sprintf("%s: speaker %q", enrolledKey, name), "one of the model")
+			}
+		}
+	}
 	if training, ok := st.Metadata[trainingKey]; ok {
 		f.Training = []byte(training)
 	}

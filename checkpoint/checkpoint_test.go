@@ -15,11 +15,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/internal/safetensors"
 	"github.com/vqaudio/vqaudio/nn"
+	"github.com/vqaudio/vqaudio/speaker"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
 
@@ -87,9 +89,11 @@ func TestRoundTrip(t *testing.T) {
 	byLoss, voiceless := tiny, tiny
 	byLoss.Bottleneck.Codebook, byLoss.Decoder.Upsample = vqvae.ByLoss, []int{}
 	voiceless.Decoder.Speaker = 0
+	enrolled := newFile(t, tiny, "a", "Zoë <z>")
+	enrolled.Enrolled = map[string]speaker.Enrolment{"Zoë <z>": {Time: time.Date(2026, 11, 5, 1, 2, 3, 0, time.UTC), Clips: []string{"a&b", "c"}, Seconds: 20.5, Gain: 1e-7}}
 	for name, want := range map[string]*File{
 		"average": newFile(t, tiny, "p225", "Zoë <z>"), "loss": newFile(t, byLoss, "a", "b"), "without speakers": newFile(t, voiceless),
-		"names only": newFile(t, voiceless, "a"),
+		"names only": newFile(t, voiceless, "a"), "enrolled": enrolled,
 	} {
 		t.Run(name, func(t *testing.T) {
 			path, data := save(t, want)
@@ -103,6 +107,9 @@ func TestRoundTrip(t *testing.T) {
 				}
 				sameTensors(t, tensors(got.Model), tensors(want.Model))
 				sameTensors(t, got.State, want.State)
+				if !reflect.DeepEqual(got.Enrolled, want.Enrolled) {
+					t.Errorf("enrolled are %+v, want %+v", got.Enrolled, want.Enrolled)
+				}
 				if string(got.Training) != string(want.Training) {
 					t.Errorf("training is %s", got.Training)
 				}
@@ -119,6 +126,7 @@ func TestRoundTrip(t *testing.T) {
 
 func TestExport(t *testing.T) {
 	whole := newFile(t, tiny, "a", "b")
+	whole.Enrolled = map[string]speaker.Enrolment{"b": {Seconds: 3}}
 	name := filepath.Join(t.TempDir(), "x.safetensors")
 	if err := Export(name, whole); err != nil {
 		t.Fatal(err)
@@ -128,8 +136,8 @@ func TestExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameTensors(t, tensors(f.Model), tensors(whole.Model))
-	if f.Training != nil || f.State != nil {
-		t.Errorf("training %q, state %v", f.Training, f.State)
+	if f.Training != nil || f.State != nil || f.Enrolled["b"].Seconds != 3 {
+		t.Errorf("training %q, state %v, enrolled %v", f.Training, f.State, f.Enrolled)
 	}
 	before, _ := save(t, whole)
 	a, _ := os.Stat(name)
@@ -142,14 +150,15 @@ func TestExport(t *testing.T) {
 func TestFingerprint(t *testing.T) {
 	m := newFile(t, tiny, "a", "b").Model
 	first := Fingerprint(m)
-	// Python: sha256(b"".join(name.encode() + b"\0" + data)).hexdigest()[:16] over the tensors of the file in order, but for "training.".
-	if want := "92dc7b5a906494e7"; first != want {
+	// Python: sha256(b"".join(name.encode() + b"\0" + data)).hexdigest()[:16] over the tensors of the file in order, but for
+	// "speakers.weight" and "training.".
+	if want := "7bcabe05c9164c2e"; first != want {
 		t.Errorf("%s, want %s", first, want)
 	}
 	for _, p := range tensors(m) {
 		p.Value.Data[len(p.Value.Data)-1]++
-		if Fingerprint(m) == first {
-			t.Errorf("%s does not change it", p.Name)
+		if changed := Fingerprint(m) != first; changed != (p.Name != "speakers.weight") {
+			t.Errorf("%s changes it: %v", p.Name, changed)
 		}
 		p.Value.Data[len(p.Value.Data)-1]--
 	}
@@ -267,6 +276,10 @@ func TestLoadRefuses(t *testing.T) {
 		{"a speaker twice", func(p *parts) { p.set(speakersKey, `["a","a"]`) }, `the same name, "a"`},
 		{"a speaker more", func(p *parts) { p.set(speakersKey, `["a","b","c"]`) }, `found tensor "speakers.weight" of shape [2 2], expected shape [3 2]`},
 		{"many speakers", func(p *parts) { p.set(speakersKey, long(10000)) }, "elements in all, expected the"},
+		{"enrolled of another type", func(p *parts) { p.set(enrolledKey, `["a"]`) }, "found enrolled: json: cannot unmarshal array"},
+		{"enrolled of later", func(p *parts) { p.set(enrolledKey, `{"a": {"pitch": 3}}`) }, `found enrolled: json: unknown field "pitch"`},
+		{"enrolled unknown", func(p *parts) { p.set(enrolledKey, `{"c": {}}`) }, `found enrolled: speaker "c", expected one of the model`},
+		{"enrolled in no time", func(p *parts) { p.set(enrolledKey, `{"a": {"time": "noon"}}`) }, "found enrolled: "},
 		{"no fingerprint", func(p *parts) { delete(p.metadata, fingerprintKey) }, `found fingerprint "", expected "`},
 		{"missing tensor", func(p *parts) { p.tensors = p.tensors[1:] }, `found no tensor "encoder.0.weight", expected one of shape [4 1 4]`},
 		{"missing state", func(p *parts) { p.tensor("bottleneck.counts").Name = "training.counts" }, `found no tensor "bottleneck.counts", expected one of shape [8]`},

@@ -55,6 +55,12 @@ func (t *Table) Name(id int32) string {
 	return t.names[id]
 }
 
+// Has reports whether a name is there, as it is written.
+func (t *Table) Has(name string) bool {
+	_, ok := t.ids[name]
+	return ok
+}
+
 // ID returns the id of a name, which must be there as it is written; otherwise the error is an [*UnknownError].
 func (t *Table) ID(name string) (int32, error) {
 	if id, ok := t.ids[name]; ok {

@@ -34,8 +34,8 @@ func (m *Model) WithVoice(name string, vector []float32) (*Model, error) {
 		panic(fmt.Sprintf("vqvae.Model: a voice of %d channels, want %d", len(vector), m.Config.Decoder.Speaker))
 	}
 	names, rows := m.Speakers.Names(), slices.Clone(m.Voices.Table.Value.Data)
-	if id, err := m.Speakers.ID(name); err == nil {
-		copy(rows[int(id)*len(vector):], vector)
+	if i := slices.Index(names, name); i >= 0 {
+		copy(rows[i*len(vector):], vector)
 	} else {
 		names, rows = append(names, name), append(rows, vector...)
 	}
