@@ -1,8 +1,8 @@
 // Package enrol gives a model a new voice from a short recording: it fits a vector of the embedding of speakers, and nothing else.
 //
 // The model stays as it is. The recording is encoded once; with its codes fixed, Adam looks for the vector with which the decoder
-// predicts it best. About a fifth of the speech is held out, and says whether the new vector serves the voice better than those
-// that the model has.
+// predicts it best, and starts at the voice of the model that does so best already. About a fifth of the speech is held out, and
+// says whether the new vector serves the voice better than those that the model has.
 package enrol
 
 import (
@@ -26,7 +26,7 @@ const (
 // Options say how a voice is fitted. The zero value is right for most.
 type Options struct {
 	Steps    int                   // of Adam, each on half a second of speech; 0 takes 200
-	Seed     uint64                // of the order in which it goes through the speech
+	Seed     uint64                // of the choice of what is held out, and of the order in which Adam goes through the rest
 	Progress func(done, total int) // called again and again with the share of the work that is done; may be nil
 }
 
@@ -52,7 +52,8 @@ type Report struct {
 // the model's rate, at the level that it was trained at. The same clips, options and model give the same vector on any number of
 // threads.
 //
-// The last clips are held out, a fifth of the speech or a little more; if the last one is more than half of it, its last part.
+// Whole clips are held out, as many as make up a fifth of the speech, and at most half of it; where they do not come to that, so is
+// the last part of one.
 //
 // It returns an error if ctx is cancelled, if the model knows no speakers, or if there are not [LeastSeconds] to [MostSeconds] of
 // speech.
@@ -71,10 +72,11 @@ func Fit(ctx context.Context, m *vqvae.Model, clips [][]float32, o Options) ([]f
 	if s := float64(all.samples()) / rate; !(s >= LeastSeconds && s <= MostSeconds) || all.samples() < heldOut*hop {
 		return nil, Report{}, fmt.Errorf("%.1f s of speech: want %d to %d", s, LeastSeconds, MostSeconds)
 	}
+	src := rand.New(rand.NewPCG(o.Seed, 0))
+	shuffle(src, all)
 	fitted, out := all.divide(hop)
 	r := Report{Fitted: float64(fitted.samples()) / rate, HeldOut: float64(out.samples()) / rate}
 
-	src := rand.New(rand.NewPCG(o.Seed, 0))
 	pieces, tests := fitted.pieces(hop), out.pieces(hop)
 	shuffle(src, pieces)
 	w := newWorker(ctx, m, o.Progress)
@@ -84,15 +86,15 @@ func Fit(ctx context.Context, m *vqvae.Model, clips [][]float32, o Options) ([]f
 		return nil, Report{}, err
 	}
 	r.Nearest = m.Speakers.Name(nearest)
-	mean := meanVoice(m)
-	vector, err := w.fit(pieces, mean, o.Steps, src)
+	existing, mean := m.Voices.Table.Value.Row(int(nearest)), meanVoice(m)
+	vector, err := w.fit(pieces, existing, o.Steps, src)
 	if err != nil {
 		return nil, Report{}, err
 	}
 	for _, v := range []struct {
 		nll   *float64
 		voice []float32
-	}{{&r.Mean, mean}, {&r.Existing, m.Voices.Table.Value.Row(int(nearest))}, {&r.Enrolled, vector}} {
+	}{{&r.Mean, mean}, {&r.Existing, existing}, {&r.Enrolled, vector}} {
 		if *v.nll, err = w.nll(tests, v.voice); err != nil {
 			return nil, Report{}, err
 		}

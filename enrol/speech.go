@@ -67,8 +67,8 @@ func (p piece) part(from, to, hop int) piece {
 // heldOut is the share of the speech that is held out: one in so many.
 const heldOut = 5
 
-// divide holds the last clips out, as many as make up a fifth of all frames. A clip that would take more than half of them is cut
-// in two. There are five frames or more.
+// divide holds the last clips out, as many as make up a fifth of all frames. If with the next one they would be more than half of
+// all, a part of that one is enough. There are five frames or more.
 func (s speech) divide(hop int) (fitted, out speech) {
 	total := s.samples() / hop
 	want, held := (total+heldOut-1)/heldOut, 0

@@ -479,3 +479,13 @@ func TestDisturb(t *testing.T) {
 		t.Errorf("noise in %d of 40", noisy)
 	}
 }
+
+// TestProbeOfCodebooks: a probe of codes that name entries of several codebooks, which are too many for an embedding of each.
+func TestProbeOfCodebooks(t *testing.T) {
+	c := testConfig
+	c.Bottleneck.Dim, c.Bottleneck.Groups, c.Bottleneck.Stages = 6, 3, 2 // 16^6 codes
+	a, err := ProbeVoice(t.Context(), testModel(t, c), voices(2), corpora.Test, Learning{Steps: 1})
+	if err != nil || a.Utterances != 3 {
+		t.Errorf("%+v, %v", a, err)
+	}
+}

@@ -34,7 +34,7 @@ type Progress struct {
 	Loss       float64 // of the step; NaN if it was skipped
 	Perplexity float64 // of the codes of the last steps; 0 for a model without codes
 	Used       int     // different ones among them
-	KL         float64 // of the step, in bits per frame; 0 unless the bottleneck is that of a variational autoencoder
+	KL         float64 // of the step, in bits per frame; 0 if it was skipped, and unless the bottleneck is a variational autoencoder's
 	Samples    int64   // trained on, over all starts
 	Seconds    float64 // spent, over all starts
 	Saved      int     // the step of the last checkpoint
@@ -225,7 +225,9 @@ func (r *run) step() error {
 	}
 	if r.options.Step != nil {
 		p := r.progress(loss)
-		p.KL = losses.KLPerFrame / math.Ln2
+		if why == "" {
+			p.KL = losses.KLPerFrame / math.Ln2
+		}
 		r.options.Step(p)
 	}
 	return nil

@@ -12,7 +12,8 @@ import (
 // Bottleneck is what lies between encoder and decoder: what becomes of the encoder's vectors before the decoder is told them.
 // [Quantiser] and [Gaussian] are two; a third hands them on as they are.
 type Bottleneck interface {
-	// Forward returns what becomes of z [B, F, Width], Width being that of the configuration. Noise is drawn from src; without one, for evaluation, there is none.
+	// Forward returns what becomes of z [B, F, Width], Width being that of the configuration. Noise is drawn from src; for
+	// evaluation src is nil, and there is none.
 	Forward(a *tensor.Arena, z tensor.Tensor, src rand.Source) Latent
 
 	// Backward returns the gradient with respect to z, given Forward's result and the gradient with respect to its vectors, of

@@ -23,12 +23,14 @@ func (m *Model) Voice(mix speaker.Mix) []float32 {
 	return voice
 }
 
+var errVoiceless = errors.New("the model knows no speakers: it has one voice for all")
+
 // WithVoice returns a model that speaks with one voice more, or with another one under the name of a speaker that it knows. It
 // shares everything else with m, which stays as it is. It is an error if the model knows no speakers, or if
 // [speaker.NewTable] does not take the name.
 func (m *Model) WithVoice(name string, vector []float32) (*Model, error) {
 	if m.Voices == nil {
-		return nil, errors.New("the model knows no speakers: it has one voice for all")
+		return nil, errVoiceless
 	}
 	if len(vector) != m.Config.Decoder.Speaker {
 		panic(fmt.Sprintf("vqvae.Model: a voice of %d channels, want %d", len(vector), m.Config.Decoder.Speaker))
@@ -45,6 +47,9 @@ func (m *Model) WithVoice(name string, vector []float32) (*Model, error) {
 // WithoutVoice returns a model that lacks a speaker. It shares everything else with m, which stays as it is. It is an error if
 // the model does not know the speaker, or no other one.
 func (m *Model) WithoutVoice(name string) (*Model, error) {
+	if m.Voices == nil {
+		return nil, errVoiceless
+	}
 	id, err := m.Speakers.ID(name)
 	if err != nil {
 		return nil, err

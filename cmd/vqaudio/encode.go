@@ -237,7 +237,11 @@ func (e *encoding) work(ctx context.Context, queue chan<- *encoded) {
 			e.mu.Unlock()
 			return
 		}
-		r := &encoded{soundFile: e.list[e.next], pieces: make(chan units.Sequence, waitingPieces)}
+		waiting := waitingPieces
+		if e.options.Vectors { // of many numbers for a unit
+			waiting = max(1, waiting/e.model.Config.Bottleneck.Dim)
+		}
+		r := &encoded{soundFile: e.list[e.next], pieces: make(chan units.Sequence, waiting)}
 		e.next++
 		select {
 		case queue <- r:

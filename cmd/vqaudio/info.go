@@ -205,7 +205,7 @@ func (info *modelInfo) print(out io.Writer, allSpeakers bool) error {
 	if t := info.Training; t == nil {
 		line("training", "not in this file")
 	} else {
-		t.print(&s, line)
+		t.print(&s, line, c.Bottleneck.Kind)
 	}
 	_, err := io.WriteString(out, s.String())
 	return err
@@ -227,10 +227,10 @@ func (info *modelInfo) printBottleneck(line func(name, format string, args ...an
 			by = "moving average"
 		}
 		if b.Books() > 1 {
-			of = fmt.Sprintf("%d of them, each the entries of %d codebooks of %d: %d groups of %d channels, %d stages",
-				b.Codes(), b.Books(), b.Entries, b.Groups, b.Dim/b.Groups, b.Stages)
+			of = fmt.Sprintf("%d of them, each the entries of %d codebooks of %d: %s of %d channels, %s",
+				b.Codes(), b.Books(), b.Entries, count(b.Groups, "group"), b.Dim/b.Groups, count(b.Stages, "stage"))
 		}
-		line("codes", "%s, by %s distance, trained by %s; commitment %g, jitter %g", of, b.Distance, by, b.Beta, b.Jitter)
+		line("codes", "%s; by %s distance, trained by %s; commitment %g, jitter %g", of, b.Distance, by, b.Beta, b.Jitter)
 		line("", "one for %s: %s codes and %s bits a second", count(info.Hop, "sample"), fourDigits(info.CodeRate), fourDigits(info.RawBitRate))
 		return
 	case vqvae.VAE:
@@ -246,8 +246,8 @@ func (r receptiveField) String() string {
 	return fmt.Sprintf("%s (%.1f ms)", count(r.Samples, "sample"), r.Milliseconds)
 }
 
-// print prints the history of a training.
-func (t *trainingRecord) print(s *strings.Builder, line func(name, format string, args ...any)) {
+// print prints the history of a training with a kind of bottleneck.
+func (t *trainingRecord) print(s *strings.Builder, line func(name, format string, args ...any), kind string) {
 	set := t.Training
 	line("training", "%s, %.1f million samples, %.1f minutes, in %s", count(t.Step, "step"), float64(t.Samples)/1e6, t.Seconds/60, shown(set.Precision))
 	line("", "batches of %d x %d samples, learning rate %g, seed %d", set.Batch, set.Segment, set.LearningRate, set.Seed)
@@ -255,8 +255,15 @@ func (t *trainingRecord) print(s *strings.Builder, line func(name, format string
 		line("", "no validation yet")
 		return
 	}
-	line("validation", "nats per sample with true codes, shuffled ones, one everywhere, the wrong speaker; * is the best")
-	fmt.Fprintf(s, "   %8s %10s  %7s %9s %9s %8s  %10s %6s\n", "step", "Msamples", "true", "shuffled", "constant", "speaker", "perplexity", "codes")
+	told, columns := "codes", fmt.Sprintf("  %10s %6s", "perplexity", "codes")
+	if kind != vqvae.VQ {
+		told, columns = "vectors", ""
+	}
+	if kind == vqvae.VAE {
+		columns = fmt.Sprintf("  %10s", "KL bits")
+	}
+	line("validation", "nats per sample with true %s, shuffled ones, one everywhere, the wrong speaker; * is the best", told)
+	fmt.Fprintf(s, "   %8s %10s  %7s %9s %9s %8s%s\n", "step", "Msamples", "true", "shuffled", "constant", "speaker", columns)
 	for _, v := range spread(t.Validations, mostValidations) {
 		best := ' '
 		if t.Best != nil && v.Step == t.Best.Step {
@@ -266,8 +273,14 @@ func (t *trainingRecord) print(s *strings.Builder, line func(name, format string
 		if v.WrongSpeaker != 0 {
 			wrong = fmt.Sprintf("%.4f", v.WrongSpeaker)
 		}
-		fmt.Fprintf(s, " %c %8d %10.1f  %7.4f %9.4f %9.4f %8s  %10.1f %6d\n", best, v.Step,
-			float64(v.Step)*float64(set.Batch)*float64(set.Segment)/1e6, v.True, v.Shuffled, v.Constant, wrong, v.Perplexity, v.Used)
+		switch kind {
+		case vqvae.VQ:
+			columns = fmt.Sprintf("  %10.1f %6d", v.Perplexity, v.Used)
+		case vqvae.VAE:
+			columns = fmt.Sprintf("  %10.2f", v.KL)
+		}
+		fmt.Fprintf(s, " %c %8d %10.1f  %7.4f %9.4f %9.4f %8s%s\n", best, v.Step,
+			float64(v.Step)*float64(set.Batch)*float64(set.Segment)/1e6, v.True, v.Shuffled, v.Constant, wrong, columns)
 	}
 }
 

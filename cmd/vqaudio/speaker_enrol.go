@@ -21,9 +21,9 @@ func speakerEnrolCommand() *cli.Command {
 		Usage:     "give a model a new voice from a short recording",
 		ArgsUsage: "MODEL|RUN FILE|FOLDER|-...",
 		Description: "Fits the vector that stands for a speaker to recordings of a voice; all else of the model stays as it is, and so do\n" +
-			fmt.Sprintf("its units. Twenty seconds of speech will do; %d are the least, %d the most. The last fifth of it or so, whole\n", enrol.LeastSeconds, enrol.MostSeconds) +
-			"recordings where that comes out, is held out, and shows whether the new voice predicts it better than the mean of all voices and\n" +
-			"than the one of the model that is nearest. If it does not, nothing is written, and the exit code is 1.\n" +
+			fmt.Sprintf("its units. Twenty seconds of speech will do; %d are the least, %d the most. A fifth of it or more, whole recordings or\n", enrol.LeastSeconds, enrol.MostSeconds) +
+			"the last part of one, is held out, and shows whether the new voice predicts speech better than the mean of all voices of the\n" +
+			"model, and than the nearest of them. If it does not, nothing is written, and the exit code is 1.\n" +
 			"The model goes, without the state of its training, in the place of MODEL, or with -o to another file, which the models\n" +
 			"of a run ask for. The same seed gives the same voice on any number of threads.\n\n" +
 			"   vqaudio speaker enrol model.safetensors zoe.wav --name zoe\n" +

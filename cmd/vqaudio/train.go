@@ -52,6 +52,7 @@ func trainVQVAECommand() *cli.Command {
 			"   vqaudio train vqvae --corpus vctk.cache --out run --minutes 180         and for as long again\n" +
 			"   vqaudio train vqvae --corpus c --out small --preset small --threads 1   another size, on one core\n" +
 			"   vqaudio train vqvae --corpus c --out k128 --set entries=128 --set dim=32\n" +
+			"   vqaudio train vqvae --corpus c --out vae --set kind=vae                 a variational autoencoder, to compare with\n" +
 			"   vqaudio train vqvae --preset base --print                               the configuration, with all its keys",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "corpus", Usage: "train on the `CACHE` that \"vqaudio corpus prepare\" has made"},
