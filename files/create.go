@@ -27,9 +27,14 @@ type File struct {
 func Create(name string) (*File, error) {
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: errors.New("is a folder")}
+	} else if err == nil && !info.Mode().IsRegular() { // but a device, which a file would take the place of
+		return nil, &fs.PathError{Op: "create", Path: name, Err: errors.New("not a file")}
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"*.tmp")
 	if err != nil {
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			path.Path = name // and not that of the temporary file, which nobody knows
+		}
 		return nil, err
 	}
 	if err := f.Chmod(0o644); err != nil && !errors.Is(err, errors.ErrUnsupported) {

@@ -12,7 +12,7 @@ import (
 // FormatError says that a file holds something other than its format demands.
 type FormatError struct {
 	File     string // as the user named it; "-" is standard input, "" not known
-	Offset   int64  // bytes from the start of the file, or in a text file -1
+	Offset   int64  // bytes from the start of the file; -1 in a text file, and where there is no place
 	Line     int    // of a text file, from 1; otherwise 0
 	Found    string // what is there
 	Expected string // what should be
@@ -48,8 +48,11 @@ func place(file string, offset int64, line int) string {
 	case file == "":
 		file = "input"
 	}
-	if line > 0 {
+	switch {
+	case line > 0:
 		return fmt.Sprintf("%s: line %d: ", file, line)
+	case offset < 0:
+		return file + ": "
 	}
 	return fmt.Sprintf("%s: at byte %d: ", file, offset)
 }

@@ -18,6 +18,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{&files.FormatError{File: "a.wav", Offset: 12, Found: `chunk "fmx "`, Expected: `"fmt "`}, `a.wav: at byte 12: found chunk "fmx ", expected "fmt "`},
 		{&files.FormatError{File: "m.tsv", Offset: -1, Line: 3, Found: "2 columns"}, "m.tsv: line 3: found 2 columns"},
+		{&files.FormatError{File: "config.json", Offset: -1, Found: "the end", Expected: "JSON"}, "config.json: found the end, expected JSON"},
 		{&files.FormatError{File: "-", Found: "nothing", Expected: "sound"}, "standard input: at byte 0: found nothing, expected sound"},
 		{&files.UnsupportedError{File: "", Offset: 20, What: "GSM 6.10 in WAV"}, "input: at byte 20: GSM 6.10 in WAV is not supported"},
 	} {
@@ -93,8 +94,9 @@ func TestDiscard(t *testing.T) {
 func TestCannotCreate(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{folder, filepath.Join(folder, "none", "out")} {
-		if err := files.Write(name, nil); err == nil {
-			t.Errorf("%s was written", name)
+		var path *fs.PathError
+		if err := files.Write(name, nil); !errors.As(err, &path) || path.Path != name {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {

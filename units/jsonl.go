@@ -3,6 +3,8 @@ package units
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strconv"
 )
 
@@ -33,6 +35,9 @@ func (p *jsonParser) next() (*Utterance, error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&j); err != nil {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, p.wrong(fmt.Sprintf("%.40s as %s", wrong.Value, wrong.Field), expected)
+		}
 		return nil, p.wrong(err.Error(), expected)
 	}
 	if rest := bytes.TrimSpace(line[d.InputOffset():]); len(rest) > 0 {

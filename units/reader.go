@@ -104,9 +104,17 @@ func (r *Reader) open(name, utterance string) error {
 	return nil
 }
 
+// byteOrderMark is what some editors put in front of UTF-8. It is no part of the text.
+const byteOrderMark = "\ufeff"
+
 // begin begins a file, whose only utterance is called so if it has no name in it.
 func (r *Reader) begin(in io.Reader, name, utterance string) error {
 	b := bufio.NewReaderSize(in, 1<<16)
+	if start, err := b.Peek(len(byteOrderMark)); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	} else if string(start) == byteOrderMark {
+		b.Discard(len(byteOrderMark))
+	}
 	if r.format == "" {
 		start, err := b.Peek(detectBytes)
 		if err != nil && !errors.Is(err, io.EOF) {

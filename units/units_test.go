@@ -373,6 +373,21 @@ func TestFolder(t *testing.T) {
 }
 
 // TestFormatErrors reads what is not what a format wants.
+// TestByteOrderMark: the mark in front of a text is no part of the first name.
+func TestByteOrderMark(t *testing.T) {
+	for _, text := range []string{"a|1 2\n", "a\t1,2\n", `{"name":"a","units":[1,2]}`, "a\t0\t1\t1\na\t1\t2\t2\n"} {
+		r, err := NewReader(strings.NewReader("\ufeff"+text), "in", "")
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		got, err := readAll(r)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		equal(t, got, []*Utterance{{Name: "a", Sequence: Sequence{Units: []int32{1, 2}}}})
+	}
+}
+
 func TestFormatErrors(t *testing.T) {
 	for _, c := range []struct {
 		format   Format
@@ -399,7 +414,9 @@ func TestFormatErrors(t *testing.T) {
 		{JSONL, `{"name":"a","units":[1],"text":"x"}`, 1, "unknown field"},
 		{JSONL, `{"name":"a","units":[1]}{}`, 1, "behind an object"},
 		{JSONL, `{"name":"a","units":[1],"durations":[]}`, 1, "1 units with 0 durations"},
-		{JSONL, `{"name":"a","units":[1.5]}`, 1, "1.5"},
+		{JSONL, `{"name":"a","units":[1.5]}`, 1, "found number 1.5 as units, expected"},
+		{JSONL, `{"name":"a","units":[1],"durations":[1000000000000]}`, 1, "found number 1000000000000 as durations, expected"},
+		{JSONL, `{"name":"a","units":"1 2"}`, 1, "found string as units, expected"},
 		{JSONL, `{"name":"a","units":[3],"k":3}`, 1, "unit 0 is 3"},
 		{JSONL, `{"name":"a","units":[],"hop":-1}`, 1, "hop -1"},
 		{JSONL, `{"name":"a\u0000","units":[]}`, 1, "control"},

@@ -59,7 +59,7 @@ func runConvert(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o, err := newOutput(c, len(inputs) > 1 || isFolder(inputs[0]))
+	o, err := newOutput(c, len(inputs) > 1 || isFolder(inputs[0]), s.file)
 	if err != nil {
 		return err
 	}

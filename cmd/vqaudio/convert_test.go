@@ -250,6 +250,8 @@ func TestConvertRefuses(t *testing.T) {
 		{"model.safetensors in a.wav --to ann -o y", exitUsage, "both be called a"},
 		{"model.safetensors in --to ann -o -", exitUsage, "standard output"},
 		{"model.safetensors a.wav --to ann -o a.wav", exitUsage, "take the place of a.wav"},
+		{"model.safetensors a.wav --to ann -o model.safetensors", exitUsage, "take the place of model.safetensors"},
+		{"model.safetensors in --to ann -o a.wav", exitUsage, "a.wav is a file, and there are several"},
 		{"model.safetensors link.wav --to ann -o a.wav", exitUsage, "take the place of link.wav"},
 		{"model.safetensors in --to ann -o in", exitUsage, "take the place of in"},
 		{"model.safetensors a.wav --to ann -o nosuch/x.wav", exitFailure, "nosuch"},
@@ -348,6 +350,15 @@ func TestEvaluateNLL(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustRun(t, "corpus prepare m.tsv -o cache --rate 8000 --trim 0")
+	huge := saveVoices(t, ".")
+	for _, p := range huge.Decoder.Parameters() {
+		for i := range p.Value.Data {
+			p.Value.Data[i] = math.MaxFloat32
+		}
+	}
+	if err := checkpoint.Save("huge.safetensors", &checkpoint.File{Model: huge}); err != nil {
+		t.Fatal(err)
+	}
 	stdout := mustRun(t, "evaluate nll model.safetensors --corpus cache --crop 640 --batch 3")
 	for _, part := range []string{"test: 9 crops of 640 samples, 0.7 s", "true codes", "shuffled codes", "wrong speaker", "of 16 codes used"} {
 		if !strings.Contains(stdout, part) {
@@ -379,6 +390,7 @@ func TestEvaluateNLL(t *testing.T) {
 		{"nll model.safetensors --corpus cache", exitFailure, "no batch"},
 		{"nll model.safetensors --corpus nosuch", exitFailure, "nosuch"},
 		{"nll nosuch.safetensors --corpus cache", exitFailure, "nosuch"},
+		{"nll huge.safetensors --corpus cache --crop 640 --batch 3", exitFailure, "huge.safetensors gives no likelihoods"},
 		{"loudness", exitUsage, "no measure"},
 	} {
 		_, stderr, code := runCommand(context.Background(), "evaluate "+test.line)

@@ -29,7 +29,7 @@ func corpusPrepareCommand() *cli.Command {
 			&cli.Float64Flag{Name: "trim", Value: usual.Trim, Usage: "cut off both ends what is `DB` below the loud parts; 0 cuts nothing"},
 			&cli.StringFlag{Name: "level", Value: string(usual.Level), Usage: "bring each `WHAT` to the target: speaker, file, or none"},
 			&cli.Float64Flag{Name: "target", Value: usual.Target, Usage: "RMS in `DBFS`; less where samples would clip"},
-			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the cache is the same with any number (default: all cores)"},
+			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the cache is the same with any number", DefaultText: "all cores"},
 		},
 		Action: runCorpusPrepare,
 	}

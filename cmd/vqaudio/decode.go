@@ -63,7 +63,7 @@ func runDecode(c *cli.Context) error {
 		return err
 	}
 	defer q.reader.Close()
-	o, err := newOutput(c, len(q.first) > 1)
+	o, err := newOutput(c, len(q.first) > 1, s.file, c.Args().Get(1))
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func encodeCommand() *cli.Command {
 			levelFlag(),
 			&cli.StringFlag{Name: "precision", Value: "auto", Usage: "compute in `PRECISION`: float32; bfloat16, in which about one code in a hundred " +
 				"is another; or auto, the faster on this machine"},
-			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the units are the same with any number (default: all cores)"},
+			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the units are the same with any number", DefaultText: "all cores"},
 			&cli.BoolFlag{Name: "json", Usage: "print the summary as a JSON object"},
 		},
 		Action: runEncode,
@@ -114,10 +114,15 @@ func runEncode(c *cli.Context) error {
 	if e.list, err = listSound(c.Args().Tail(), func(err error) { unseen = append(unseen, err) }); err != nil {
 		return err
 	}
+	if out == "-" && format.Folder() && len(e.list) > 1 {
+		return &usageError{fmt.Errorf("--format %s: several recordings do not go to standard output", format), example}
+	}
+	sources := []string{model}
 	for _, in := range e.list {
-		if in.name != "-" && canonical(in.name) == canonical(out) {
-			return &usageError{fmt.Errorf("the units would take the place of %s", in.name), example}
-		}
+		sources = append(sources, in.name)
+	}
+	if err := spare(out, sources...); err != nil {
+		return err
 	}
 	r := encodeReport{Model: model, Fingerprint: checkpoint.Fingerprint(f.Model), Output: out, Format: string(format)}
 	e.info = units.Info{Rate: f.Model.Config.Rate, Hop: f.Model.Config.Hop(), K: bottleneck.Codes(), Model: r.Fingerprint}
@@ -144,8 +149,10 @@ func runEncode(c *cli.Context) error {
 	r.Seconds, r.Elapsed = float64(e.samples)/float64(e.info.Rate), time.Since(start).Seconds()
 	r.TimesRealTime = r.Seconds / r.Elapsed
 	r.Codes = evaluate.DescribeModelCodes(e.counts, bottleneck, r.Seconds)
-	if err := r.print(c); err != nil {
-		return err
+	if e.written > 0 || c.Bool("json") {
+		if err := r.print(c); err != nil {
+			return err
+		}
 	}
 	if e.failed > 0 {
 		return fmt.Errorf("%d of %d recordings failed", e.failed, e.failed+e.written)

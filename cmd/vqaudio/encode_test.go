@@ -186,9 +186,9 @@ func TestEncodeBroken(t *testing.T) {
 	if got, want := content(t, "got"), content(t, "want"); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	_, stderr, code = runCommand(context.Background(), "encode model.safetensors in/b.wav -o none")
-	if _, err := os.Stat("none"); code != exitFailure || err == nil {
-		t.Errorf("nothing can be read: exit code %d, %q, %v", code, stderr, err)
+	stdout, stderr, code = runCommand(context.Background(), "encode model.safetensors in/b.wav -o none")
+	if _, err := os.Stat("none"); code != exitFailure || err == nil || stdout != "" {
+		t.Errorf("nothing can be read: exit code %d, %q, %q, %v", code, stdout, stderr, err)
 	}
 }
 
@@ -196,7 +196,9 @@ func TestEncodeRefuses(t *testing.T) {
 	t.Chdir(t.TempDir())
 	saveVoices(t, ".")
 	saveSound(t, "a.wav", 100)
-	saveSound(t, "b/a.wav", 100)
+	for _, name := range []string{"b/a.wav", "c/a.wav", "c/b.wav"} {
+		saveSound(t, name, 100)
+	}
 	if err := os.Mkdir("nothing", 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -212,6 +214,8 @@ func TestEncodeRefuses(t *testing.T) {
 		{"encode model.safetensors a.wav -o out --level loud", exitUsage, "--level"},
 		{"encode model.safetensors a.wav -o out --precision half", exitUsage, "half"},
 		{"encode model.safetensors a.wav -o a.wav", exitUsage, "would take the place of a.wav"},
+		{"encode model.safetensors a.wav -o model.safetensors", exitUsage, "would take the place of model.safetensors"},
+		{"encode model.safetensors c -o - --format npy", exitUsage, "several recordings do not go to standard output"},
 		{"encode model.safetensors a.wav b/a.wav -o out", exitUsage, "both be called a"},
 		{"encode model.safetensors nothing -o out", exitFailure, "no file in this folder"},
 		{"encode a.wav a.wav -o out", exitFailure, "a.wav"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/urfave/cli/v2"
 
@@ -36,7 +37,7 @@ func evaluateNLLCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "nll",
 		Usage:     "likelihood of recordings: with their codes, with others, with another speaker",
-		ArgsUsage: "MODEL",
+		ArgsUsage: "MODEL|RUN",
 		Description: "Prints the negative log-likelihood, in nats per sample, that the decoder gives to every whole crop of the split,\n" +
 			"from the start of each utterance on: with the true codes; with those of the crop before in the batch (shuffled);\n" +
 			"with one code everywhere (constant); and with the true codes, but the next speaker of the model (wrong speaker).\n" +
@@ -49,8 +50,8 @@ func evaluateNLLCommand() *cli.Command {
 			&cli.StringFlag{Name: "split", Value: corpora.Test, Usage: "take the utterances of `SPLIT`: train, valid, test, or all"},
 			&cli.IntFlag{Name: "crop", Usage: "`SAMPLES` of a crop, a multiple of the model's hop (default: 8192, or the next multiple)"},
 			&cli.IntFlag{Name: "batch", Value: 4, Usage: "`N` crops of a batch; an incomplete last batch is left out"},
-			&cli.IntFlag{Name: "crops", Usage: "take at most `N` crops, evenly spread over the split (default: all)"},
-			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the result is the same with any number (default: all cores)"},
+			&cli.IntFlag{Name: "crops", Usage: "take at most `N` crops, evenly spread over the split", DefaultText: "all"},
+			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the result is the same with any number", DefaultText: "all cores"},
 			&cli.BoolFlag{Name: "json", Usage: "print a JSON object"},
 		},
 		Action: runEvaluateNLL,
@@ -110,6 +111,9 @@ func runEvaluateNLL(c *cli.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if sum := r.True + r.Shuffled + r.Constant + r.WrongSpeaker; math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return fmt.Errorf("%s gives no likelihoods: they are %v nats per sample", model, sum)
 	}
 	if c.Bool("json") {
 		e := json.NewEncoder(c.App.Writer)

@@ -166,7 +166,7 @@ func TestBenchJSON(t *testing.T) {
 
 // TestBenchTable checks that the table has a line for each benchmark.
 func TestBenchTable(t *testing.T) {
-	stdout, stderr, code := runCommand(context.Background(), "bench --seconds 0.5 relu exp-sum softmax-xent")
+	stdout, stderr, code := runCommand(context.Background(), "bench --seconds 3 relu exp-sum softmax-xent")
 	if code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}

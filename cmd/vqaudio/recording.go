@@ -172,6 +172,17 @@ func isFolder(name string) bool {
 	return err == nil && info.IsDir()
 }
 
+// spare returns an error if out, which is to be written, is one of the files of the names given.
+func spare(out string, names ...string) error {
+	written := canonical(out)
+	for _, name := range names {
+		if out != "-" && name != "-" && canonical(name) == written {
+			return &usageError{fmt.Errorf("the result would take the place of %s", name), "choose another name with -o"}
+		}
+	}
+	return nil
+}
+
 // canonical returns the one name of a file that has several by way of links, as far as it is there.
 func canonical(name string) string {
 	if real, err := filepath.EvalSymlinks(name); err == nil {

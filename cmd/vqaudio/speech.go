@@ -25,6 +25,7 @@ import (
 
 // synthesis turns codes into sound: what decode and convert have in common.
 type synthesis struct {
+	file        string // of the model
 	model       *vqvae.Model
 	sampler     *wavenet.Sampler // never used itself: another one for each utterance shares its weights
 	front       *frontend.Frontend
@@ -42,9 +43,9 @@ const maxTemperature = 1000
 // synthesisFlags are the flags of newSynthesis, but for the one that names the speaker.
 func synthesisFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "below 1 the sound is calmer, above 1 noisier; 0 always takes the likeliest level"},
+		&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "draw at the temperature `T`: below 1 the sound is calmer, above 1 noisier; 0 always takes the likeliest level"},
 		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "draw with the `SEED`: the same seed gives the same sound"},
-		&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the sound is the same with any number (default: all cores)"},
+		&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the sound is the same with any number", DefaultText: "all cores"},
 	}
 }
 
@@ -58,8 +59,11 @@ func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.model = f.Model
+	s.file, s.model = modelName, f.Model
 	if s.model.Voices != nil {
+		if name == "" {
+			return nil, &usageError{fmt.Errorf("%s speaks as one of its speakers: want --speaker", modelName), "vqaudio info MODEL --speakers lists them"}
+		}
 		mix, err := s.model.Speakers.Mix(name)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", modelName, err)
@@ -152,13 +156,21 @@ type output struct {
 }
 
 // newOutput returns where -o says that sound is to go. It is a folder if it is one already, or if there may be several
-// utterances.
-func newOutput(c *cli.Context, several bool) (*output, error) {
+// utterances. A file is none of sources, whose place it would take.
+func newOutput(c *cli.Context, several bool, sources ...string) (*output, error) {
 	name := c.String("output")
 	if several && name == "-" {
 		return nil, &usageError{errors.New("several recordings do not go to standard output"), c.Command.HelpName + " ... -o FOLDER"}
 	}
 	folder := several || isFolder(name) || os.IsPathSeparator(name[len(name)-1])
+	if _, err := os.Stat(name); folder && err == nil && !isFolder(name) {
+		return nil, &usageError{fmt.Errorf("%s is a file, and there are several recordings", name), c.Command.HelpName + " ... -o FOLDER"}
+	}
+	if !folder {
+		if err := spare(name, sources...); err != nil {
+			return nil, err
+		}
+	}
 	return &output{name: name, folder: folder, stdout: c.App.Writer}, nil
 }
 

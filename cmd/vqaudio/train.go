@@ -57,13 +57,13 @@ func trainVQVAECommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "corpus", Usage: "train on the `CACHE` that \"vqaudio corpus prepare\" has made"},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep everything in the folder `RUN`"},
-			&cli.StringFlag{Name: "preset", Usage: "start from the configuration `NAME`: " + strings.Join(train.Presets(), ", ") + " (default: that of the run, or else base)"},
-			&cli.IntFlag{Name: "steps", Usage: "stop after `N` steps, over all starts"},
-			&cli.Float64Flag{Name: "minutes", Usage: "stop after `M` minutes, over all starts"},
-			&cli.Uint64Flag{Name: "seed", Usage: "draw weights and segments from the seed `N`"},
-			&cli.StringFlag{Name: "precision", Usage: "compute in `P`: float32, bfloat16, or auto, bfloat16 where the processor has tiles for it (AMX)"},
+			&cli.StringFlag{Name: "preset", Usage: "start from the configuration `NAME`: " + strings.Join(train.Presets(), ", "), DefaultText: "that of the run, or else base"},
+			&cli.IntFlag{Name: "steps", Usage: "stop after `N` steps, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
+			&cli.Float64Flag{Name: "minutes", Usage: "stop after `M` minutes, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
+			&cli.Uint64Flag{Name: "seed", Usage: "draw weights and segments from the seed `N`", DefaultText: "that of the configuration"},
+			&cli.StringFlag{Name: "precision", Usage: "compute in `P`: float32, bfloat16, or auto, bfloat16 where the processor has tiles for it (AMX)", DefaultText: "that of the configuration"},
 			&cli.StringSliceFlag{Name: "set", Usage: "change `KEY=VALUE` of the configuration; can be given again"},
-			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the result is the same with any number (default: all cores)"},
+			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the result is the same with any number", DefaultText: "all cores"},
 			&cli.BoolFlag{Name: "print", Usage: "print the configuration as JSON, and train nothing"},
 		},
 		Action: runTrainVQVAE,
@@ -107,6 +107,10 @@ func runTrainVQVAE(c *cli.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if p.told.Step == 0 { // none was taken
+		fmt.Fprintf(c.App.ErrWriter, "nothing was left to do within %d steps, %g minutes (0 for no limit); --steps and --minutes give more\n",
+			config.Training.Steps, config.Training.Minutes)
 	}
 	fmt.Fprintf(c.App.Writer, "%s: %d steps, %.1f million samples, %.1f minutes; the best model is %s/best.safetensors\n",
 		out, reached.Step, float64(reached.Samples)/1e6, reached.Seconds/60, out)

@@ -68,7 +68,7 @@ func TestTrain(t *testing.T) {
 	}{
 		{"--corpus " + cache + " --out " + at("run") + " --preset tiny --steps 20 --threads 1 --set training.seed=3", exitOK, "20 steps, 0.0 million samples", "step 20: validation"},
 		{"--corpus " + cache + " --out " + at("run") + " --steps 30", exitOK, "30 steps", "going on from step 20"},
-		{"--corpus " + cache + " -o " + at("run") + " --preset tiny --set seed=3 --steps 30 --precision auto", exitOK, "30 steps", "going on from step 30"},
+		{"--corpus " + cache + " -o " + at("run") + " --preset tiny --set seed=3 --steps 30 --precision auto", exitOK, "30 steps", "nothing was left to do within 30 steps"},
 		{"--corpus " + cache + " --out " + at("run") + " --seed 4", exitFailure, "", "training.seed 3, now 4"},
 		{"--corpus " + cache + " --out " + at("run") + " --preset small", exitFailure, "", "model.encoder.channels [8,8,8], now [128"},
 		{"--corpus " + other + " --out " + at("run"), exitFailure, "", "bob"},
@@ -103,6 +103,12 @@ func TestTrain(t *testing.T) {
 	}
 	if best, err := checkpoint.Load(filepath.Join(at("run"), "best.safetensors"), dilated.Float32); err != nil || best.Model.Speakers.Len() != 2 {
 		t.Errorf("the best model: %v", err)
+	}
+	stdout, _, _ := runCommand(context.Background(), "train vqvae --help")
+	for _, wrong := range []string{"(default: 0)", "(default: all cores) (default"} {
+		if strings.Contains(stdout, wrong) {
+			t.Errorf("the help says %q:\n%s", wrong, stdout)
+		}
 	}
 	stdout, stderr, _ := runCommand(context.Background(), "train vqvae --print --preset base")
 	if c, err := train.ParseConfig([]byte(stdout)); err != nil || c.Training.Batch != 2 {

@@ -62,7 +62,7 @@ func read(r io.ReaderAt, size int64, name string) (*File, error) {
 	}
 	n := binary.LittleEndian.Uint64(length[:])
 	if n > maxHeader || int64(n) > size-8 {
-		return nil, f.wrong(0, fmt.Sprintf("a header of %d bytes", n), fmt.Sprintf("at most the %d that follow, and at most %d", size-8, maxHeader))
+		return nil, f.wrong(0, fmt.Sprintf("a header of %d bytes", n), fmt.Sprintf("at most the %d that follow, and at most %d: this is no safetensors file, or a part of one", size-8, maxHeader))
 	}
 	header := make([]byte, n)
 	if err := f.readAt(header, 8); err != nil {

@@ -209,6 +209,7 @@ func TestHostile(t *testing.T) {
 		{"short length", []byte{1, 2, 3}, "at byte 3: found the end of the file, expected 5 more bytes"},
 		{"header beyond the file", huge(11), "at byte 0: found a header of 11 bytes, expected at most the 10 that follow"},
 		{"header beyond all", huge(math.MaxUint64), "found a header of 18446744073709551615 bytes"},
+		{"another file", append([]byte("RIFF....WAVEfmt "), make([]byte, 100)...), "this is no safetensors file"},
 		{"negative header", huge(1 << 63), "found a header of 9223372036854775808 bytes"},
 		{"no header", file("", 0), "at byte 8: found the end of the header, expected more JSON"},
 		{"not UTF-8", file("{\"a\xff\":1}", 0), "not UTF-8"},
