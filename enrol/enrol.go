@@ -77,11 +77,12 @@ func Fit(ctx context.Context, m *vqvae.Model, clips [][]float32, o Options) ([]f
 	fitted, out := all.divide(hop)
 	r := Report{Fitted: float64(fitted.samples()) / rate, HeldOut: float64(out.samples()) / rate}
 
-	pieces, tests := fitted.pieces(hop), out.pieces(hop)
+	short, pieces, tests := fitted.pieces(hop, shortSamples), fitted.pieces(hop, pieceSamples), out.pieces(hop, pieceSamples)
+	shuffle(src, short)
 	shuffle(src, pieces)
 	w := newWorker(ctx, m, o.Progress)
-	w.total = nearestCost(m.Speakers.Len(), len(pieces)) + o.Steps*gradientCost + 3*len(tests)
-	nearest, err := w.nearest(pieces)
+	w.total = nearestCost(m.Speakers.Len(), len(short)) + o.Steps*gradientCost + 3*len(tests)*pieceCost
+	nearest, err := w.nearest(short)
 	if err != nil {
 		return nil, Report{}, err
 	}
@@ -95,7 +96,7 @@ func Fit(ctx context.Context, m *vqvae.Model, clips [][]float32, o Options) ([]f
 		nll   *float64
 		voice []float32
 	}{{&r.Mean, mean}, {&r.Existing, existing}, {&r.Enrolled, vector}} {
-		if *v.nll, err = w.nll(tests, v.voice); err != nil {
+		if *v.nll, err = w.nll(tests, v.voice, pieceCost); err != nil {
 			return nil, Report{}, err
 		}
 		if math.IsNaN(*v.nll) || math.IsInf(*v.nll, 0) {

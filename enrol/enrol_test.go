@@ -72,7 +72,7 @@ func TestGradient(t *testing.T) {
 			t.Fatal(err)
 		}
 		nll := func() float64 {
-			nll, err := w.nll([]piece{p}, voice)
+			nll, err := w.nll([]piece{p}, voice, pieceCost)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,11 +95,11 @@ func TestFit(t *testing.T) {
 	m := testModel(t, testConfig)
 	src := rand.NewPCG(7, 8)
 	voice := []float32{1.5, -2.5, 1}
-	pieces := saySomething(t, m, voice, 5, src).pieces(m.Config.Hop())
-	tests := saySomething(t, m, voice, 4, src).pieces(m.Config.Hop())
+	pieces := saySomething(t, m, voice, 5, src).pieces(m.Config.Hop(), pieceSamples)
+	tests := saySomething(t, m, voice, 4, src).pieces(m.Config.Hop(), pieceSamples)
 	w := newWorker(t.Context(), m, nil)
 	nll := func(voice []float32) float64 {
-		nll, err := w.nll(tests, voice)
+		nll, err := w.nll(tests, voice, pieceCost)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,13 +141,13 @@ func TestNearest(t *testing.T) {
 		s := saySomething(t, m, m.Voices.Table.Value.Row(id), 6, rand.NewPCG(uint64(id), 1))
 		total := 0
 		w := newWorker(t.Context(), m, func(done, _ int) { total = done })
-		pieces := s.pieces(m.Config.Hop())
+		pieces := s.pieces(m.Config.Hop(), shortSamples)
 		got, err := w.nearest(pieces)
 		if err != nil || int(got) != id {
 			t.Errorf("speech of %s is nearest to %s, %v", m.Speakers.Name(int32(id)), m.Speakers.Name(got), err)
 		}
 		if want := nearestCost(m.Speakers.Len(), len(pieces)); total != want {
-			t.Errorf("%d predictions, announced were %d", total, want)
+			t.Errorf("it cost %d, announced were %d", total, want)
 		}
 	}
 }
@@ -156,10 +156,11 @@ func TestNearestCost(t *testing.T) {
 	for _, c := range []struct{ voices, pieces, want int }{
 		{1, 10, 0},
 		{2, 1, 2},
-		{4, 10, 4},       // then one is left
-		{5, 10, 5 + 2*4}, // 5, 2, 1
-		{100, 30, 100 + 25*4 + 7*16 + 2*30},
-		{100, 4, 100 + 25*4},
+		{2, 100, 2 * 4},
+		{4, 100, 4 * 4},      // then one is left
+		{5, 100, 5*4 + 2*16}, // 5, 2, 1
+		{100, 130, 100*4 + 25*16 + 7*64 + 2*130},
+		{100, 16, 100*4 + 25*16},
 	} {
 		if got := nearestCost(c.voices, c.pieces); got != c.want {
 			t.Errorf("%d voices on %d pieces: %d, want %d", c.voices, c.pieces, got, c.want)

@@ -85,12 +85,16 @@ func (s speech) divide(hop int) (fitted, out speech) {
 	}
 }
 
-// pieceSamples is the length of a piece, about: that of the crops in the measures of package evaluate.
-const pieceSamples = 8192
+// pieceSamples is the length of a piece, about: that of the crops in the measures of package evaluate. Those of the trial of
+// voices are shorter.
+const (
+	pieceSamples = 8192
+	shortSamples = 2048
+)
 
-// pieces cuts the clips into pieces; the last of a clip may be shorter.
-func (s speech) pieces(hop int) []piece {
-	length := max(1, pieceSamples/hop)
+// pieces cuts the clips into pieces of so many samples, about; the last of a clip may be shorter.
+func (s speech) pieces(hop, samples int) []piece {
+	length := max(1, samples/hop)
 	var all []piece
 	for _, p := range s {
 		n := p.local.Dim(1)

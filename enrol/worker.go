@@ -12,7 +12,7 @@ import (
 	"github.com/vqaudio/vqaudio/wavenet"
 )
 
-// worker has the decoder predict pieces in a voice. The units of its progress are predictions of a piece.
+// worker has the decoder predict pieces in a voice.
 type worker struct {
 	ctx         context.Context
 	decoder     *wavenet.Net // fixed
@@ -22,8 +22,12 @@ type worker struct {
 	progress    func(done, total int)
 }
 
-// gradientCost is what a gradient takes, in predictions.
-const gradientCost = 3
+// What it takes to go on by a piece, in units of progress: a prediction of a short piece, of a piece, the gradient of one.
+const (
+	shortCost    = 1
+	pieceCost    = pieceSamples / shortSamples
+	gradientCost = 3 * pieceCost
+)
 
 func newWorker(ctx context.Context, m *vqvae.Model, progress func(done, total int)) *worker {
 	return &worker{ctx: ctx, decoder: m.Decoder.Fixed(), voices: m.Voices.Table.Value, arena: new(tensor.Arena), progress: progress}
@@ -43,13 +47,13 @@ func (p piece) input(voice []float32) wavenet.Input {
 	return wavenet.Input{Steps: p.levels, Batch: 1, Local: p.local, Global: tensor.From(voice, 1, len(voice))}
 }
 
-// nll is the mean over the samples of all pieces.
-func (w *worker) nll(pieces []piece, voice []float32) (float64, error) {
+// nll is the mean over the samples of all pieces, each of which costs so much.
+func (w *worker) nll(pieces []piece, voice []float32, cost int) (float64, error) {
 	sum, n := 0.0, 0
 	for _, p := range pieces {
 		sum += w.decoder.Loss(w.arena, p.input(voice)) * float64(len(p.levels))
 		n += len(p.levels)
-		if err := w.advance(1); err != nil {
+		if err := w.advance(cost); err != nil {
 			return 0, err
 		}
 	}
@@ -63,11 +67,15 @@ func (w *worker) gradient(p piece, voice *nn.Parameter) error {
 	return w.advance(gradientCost)
 }
 
-// Voices that are tried against each other: all on one piece, the best quarter of them on four, and so on, until one is left,
-// or those that are were tried on all.
-const triedShare = 4
+// Voices are tried against each other on short pieces: all on the first four, the best quarter of them on four times as many, and
+// so on, until one is left, or those that are were tried on all. (With a hundred voices and sixteen seconds of speech that found the
+// one that is best on all of the speech in 180 of 180 orders of the pieces; on pieces of the full length, as many in all, in 179.)
+const (
+	triedFirst = 4
+	triedShare = 4
+)
 
-// nearest returns the voice of the model that predicts the pieces best, as far as such a trial finds it.
+// nearest returns the voice of the model that predicts the short pieces best, as far as such a trial finds it.
 func (w *worker) nearest(pieces []piece) (int32, error) {
 	type candidate struct {
 		id  int32
@@ -77,10 +85,10 @@ func (w *worker) nearest(pieces []piece) (int32, error) {
 	for id := range list {
 		list[id].id = int32(id)
 	}
-	for n := 1; len(list) > 1; n *= triedShare {
+	for n := triedFirst; len(list) > 1; n *= triedShare {
 		n = min(n, len(pieces))
 		for i := range list {
-			nll, err := w.nll(pieces[:n], w.voices.Row(int(list[i].id)))
+			nll, err := w.nll(pieces[:n], w.voices.Row(int(list[i].id)), shortCost)
 			if err != nil {
 				return 0, err
 			}
@@ -97,12 +105,12 @@ func (w *worker) nearest(pieces []piece) (int32, error) {
 	return list[0].id, nil
 }
 
-// nearestCost is what nearest takes of so many voices, in predictions.
+// nearestCost is what nearest takes of so many voices.
 func nearestCost(voices, pieces int) int {
 	cost := 0
-	for n := 1; voices > 1; n *= triedShare {
+	for n := triedFirst; voices > 1; n *= triedShare {
 		n = min(n, pieces)
-		cost += n * voices
+		cost += n * voices * shortCost
 		if n == pieces {
 			break
 		}
