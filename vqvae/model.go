@@ -95,6 +95,7 @@ func (m *Model) State() nn.Parameters {
 // Batch is sound to train on. Package frontend makes it.
 type Batch struct {
 	Levels   []int32       // [B*T] levels, T a multiple of the hop
+	Past     []int32       // [B*T] levels as the decoder sees them where it predicts those after them; nil is Levels
 	Input    tensor.Tensor // [B, T/InputHop, channels]: what the encoder sees of the same sound
 	Size     int           // B
 	Speakers []int32       // [B]; not looked at by a model without speakers
@@ -130,7 +131,9 @@ func (m *Model) Step(a *tensor.Arena, b Batch, src rand.Source) Losses {
 	for i, from := range sources {
 		copy(local.Row(i), v.Vectors.Row(int(from)))
 	}
-	nll, dlocal, dglobal := m.Decoder.LossGradient(a, m.input(a, b.Levels, b.Size, local, b.Speakers))
+	in := m.input(a, b.Levels, b.Size, local, b.Speakers)
+	in.Past = b.Past
+	nll, dlocal, dglobal := m.Decoder.LossGradient(a, in)
 
 	if m.Voices != nil {
 		m.Voices.Backward(b.Speakers, dglobal)

@@ -47,6 +47,7 @@ type Input struct {
 	Batch  int           // B
 	Local  tensor.Tensor // [B, T/Hop, Local], or none
 	Global tensor.Tensor // [B, Global], or none
+	Past   []int32       // [B*T], the steps as the net sees them where it predicts those after them; nil is Steps
 }
 
 // New returns a net with weights drawn from src, which computes in the precision given. It panics if c.Check fails.
@@ -234,7 +235,18 @@ func (n *Net) check(in Input) int {
 		panic(fmt.Sprintf("wavenet.Net: %d steps for a batch of %d, local condition of shape %v for %d steps each",
 			len(in.Steps), in.Batch, in.Local, n.Config.Hop))
 	}
+	if in.Past != nil && len(in.Past) != len(in.Steps) {
+		panic(fmt.Sprintf("wavenet.Net: %d steps with a past of %d", len(in.Steps), len(in.Past)))
+	}
 	return len(in.Steps) / in.Batch
+}
+
+// past returns the steps of sequence b as the net sees them.
+func (in Input) past(b, steps int) []int32 {
+	if in.Past != nil {
+		return in.Past[b*steps : (b+1)*steps]
+	}
+	return in.Steps[b*steps : (b+1)*steps]
 }
 
 // value is that of a step, from -1 to 1, for Input.
@@ -242,7 +254,7 @@ func (c Config) value(step int32) float32 {
 	return float32(float64(2*step)/float64(c.Classes-1) - 1)
 }
 
-// forward returns the logits [1, T, Outputs] of a sequence under its condition [1, F, L*2R].
+// forward returns the logits [1, T, Outputs] of a sequence, of which it sees steps, under its condition [1, F, L*2R].
 func (n *Net) forward(a *tensor.Arena, steps []int32, condition tensor.Tensor) (logits tensor.Tensor, s saved) {
 	s.previous = a.Int32s(len(steps))
 	if len(steps) > 0 {
@@ -288,7 +300,7 @@ func (n *Net) Logits(a *tensor.Arena, in Input) tensor.Tensor {
 	condition, _ := n.project(a, in.Local, in.Global, in.Batch)
 	for b := range in.Batch {
 		each := a.Mark()
-		logits, _ := n.forward(a, in.Steps[b*steps:(b+1)*steps], sequence(condition, b))
+		logits, _ := n.forward(a, in.past(b, steps), sequence(condition, b))
 		copy(sequence(all, b).Data, logits.Data)
 		a.Release(each)
 	}
@@ -303,7 +315,7 @@ func (n *Net) Loss(a *tensor.Arena, in Input) (loss float64) {
 	condition, _ := n.project(a, in.Local, in.Global, in.Batch)
 	for b := range in.Batch {
 		each := a.Mark()
-		logits, _ := n.forward(a, in.Steps[b*steps:(b+1)*steps], sequence(condition, b))
+		logits, _ := n.forward(a, in.past(b, steps), sequence(condition, b))
 		mean, _ := n.loss(a, logits, in.Steps[b*steps:(b+1)*steps])
 		loss += mean / float64(in.Batch)
 		a.Release(each)
@@ -324,7 +336,7 @@ func (n *Net) LossGradient(a *tensor.Arena, in Input) (loss float64, dlocal, dgl
 	for b := range in.Batch {
 		scratch := a.Mark()
 		targets := in.Steps[b*steps : (b+1)*steps]
-		logits, s := n.forward(a, targets, sequence(condition, b))
+		logits, s := n.forward(a, in.past(b, steps), sequence(condition, b))
 		mean, dlogits := n.loss(a, logits, targets)
 		loss += mean / float64(in.Batch)
 		kernel.Scale(dlogits.Data, 1/float32(in.Batch))

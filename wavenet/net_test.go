@@ -505,19 +505,23 @@ func TestNetWrongShapesPanic(t *testing.T) {
 		f    func()
 		want []string
 	}{
-		"batch":           {func() { n.Loss(a, Input{steps, 0, local, global}) }, []string{"batch of 0"}},
-		"odd steps":       {func() { n.Loss(a, Input{steps[1:], 2, local, global}) }, []string{"47 steps", "batch of 2"}},
-		"steps":           {func() { n.Loss(a, Input{steps[2:], 2, local, global}) }, []string{"46 steps", "[2 3 6]", "8 steps each"}},
-		"no local":        {func() { n.Loss(a, Input{steps, 2, tensor.Tensor{}, global}) }, []string{"[2 frames 6]"}},
-		"no global":       {func() { n.Loss(a, Input{steps, 2, local, tensor.Tensor{}}) }, []string{"[2 3]"}},
-		"local channels":  {func() { n.Logits(a, Input{steps, 2, tensor.New(2, 3, 5), global}) }, []string{"[2 3 5]", "[2 frames 6]"}},
-		"local rank":      {func() { n.Logits(a, Input{steps, 2, tensor.New(6, 6), global}) }, []string{"[6 6]", "[2 frames 6]"}},
-		"local batch":     {func() { n.LossGradient(a, Input{steps, 1, tensor.New(2, 6, 6), tensor.New(1, 3)}) }, []string{"[2 6 6]", "[1 frames 6]"}},
-		"global channels": {func() { n.LossGradient(a, Input{steps, 2, local, tensor.New(2, 4)}) }, []string{"[2 4]", "[2 3]"}},
-		"unwanted local":  {func() { bare.Loss(a, Input{steps, 2, local, tensor.Tensor{}}) }, []string{"[2 3 6]"}},
-		"unwanted global": {func() { bare.Loss(a, Input{steps, 2, tensor.Tensor{}, global}) }, []string{"[2 3]"}},
-		"class":           {func() { bare.Loss(a, Input{[]int32{1, 8}, 1, tensor.Tensor{}, tensor.Tensor{}}) }, []string{"8"}},
-		"configuration":   {func() { New(Config{}, dilated.Float32, rand.NewPCG(1, 1)) }, []string{"classes 0"}},
+		"batch":          {func() { n.Loss(a, Input{Steps: steps, Batch: 0, Local: local, Global: global}) }, []string{"batch of 0"}},
+		"odd steps":      {func() { n.Loss(a, Input{Steps: steps[1:], Batch: 2, Local: local, Global: global}) }, []string{"47 steps", "batch of 2"}},
+		"steps":          {func() { n.Loss(a, Input{Steps: steps[2:], Batch: 2, Local: local, Global: global}) }, []string{"46 steps", "[2 3 6]", "8 steps each"}},
+		"no local":       {func() { n.Loss(a, Input{Steps: steps, Batch: 2, Local: tensor.Tensor{}, Global: global}) }, []string{"[2 frames 6]"}},
+		"no global":      {func() { n.Loss(a, Input{Steps: steps, Batch: 2, Local: local, Global: tensor.Tensor{}}) }, []string{"[2 3]"}},
+		"local channels": {func() { n.Logits(a, Input{Steps: steps, Batch: 2, Local: tensor.New(2, 3, 5), Global: global}) }, []string{"[2 3 5]", "[2 frames 6]"}},
+		"local rank":     {func() { n.Logits(a, Input{Steps: steps, Batch: 2, Local: tensor.New(6, 6), Global: global}) }, []string{"[6 6]", "[2 frames 6]"}},
+		"local batch": {func() {
+			n.LossGradient(a, Input{Steps: steps, Batch: 1, Local: tensor.New(2, 6, 6), Global: tensor.New(1, 3)})
+		}, []string{"[2 6 6]", "[1 frames 6]"}},
+		"global channels": {func() { n.LossGradient(a, Input{Steps: steps, Batch: 2, Local: local, Global: tensor.New(2, 4)}) }, []string{"[2 4]", "[2 3]"}},
+		"unwanted local":  {func() { bare.Loss(a, Input{Steps: steps, Batch: 2, Local: local, Global: tensor.Tensor{}}) }, []string{"[2 3 6]"}},
+		"unwanted global": {func() { bare.Loss(a, Input{Steps: steps, Batch: 2, Local: tensor.Tensor{}, Global: global}) }, []string{"[2 3]"}},
+		"class": {func() {
+			bare.Loss(a, Input{Steps: []int32{1, 8}, Batch: 1, Local: tensor.Tensor{}, Global: tensor.Tensor{}})
+		}, []string{"8"}},
+		"configuration": {func() { New(Config{}, dilated.Float32, rand.NewPCG(1, 1)) }, []string{"classes 0"}},
 	} {
 		text := func() (text string) {
 			defer func() { text = fmt.Sprint(recover()) }()

@@ -1,0 +1,88 @@
+package frontend
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/vqaudio/vqaudio/vqvae"
+)
+
+// Perturbation is what makes the speech that an encoder sees in training sound like that of others, while the decoder goes on
+// to predict the speech as it was: so it pays for codes to say what is said, and to leave the voice to the speaker's embedding.
+// (Warping is vocal tract length perturbation: Jaitly & Hinton 2013; hiding the speaker from an encoder so: Choi et al.,
+// arXiv 2110.14513.)
+type Perturbation struct {
+	// Warp: what is at the frequency f comes from f*exp(w), w drawn evenly from -Warp to Warp for each sequence: another length of the
+	// vocal tract, another pitch.
+	Warp float64
+
+	// Colour: the level, in dB, follows a smooth curve over the bands, the same for a whole sequence: a sum of four cosines, of 0 to
+	// 3 half periods over all bands, each drawn evenly from -Colour to Colour. Another microphone, another distance.
+	Colour float64
+}
+
+// The largest perturbations there are: two octaves, and 60 dB.
+const (
+	maxWarp   = 1.4
+	maxColour = 60
+)
+
+// colours is the number of cosines of a curve.
+const colours = 4
+
+// Check returns what is wrong with the perturbation, for models of the configuration: only log-mel spectra can be perturbed.
+func (p Perturbation) Check(c vqvae.Config) error {
+	if !(p.Warp >= 0 && p.Warp <= maxWarp) {
+		return fmt.Errorf("warp %g: want 0 to %g", p.Warp, maxWarp)
+	}
+	if !(p.Colour >= 0 && p.Colour <= maxColour) {
+		return fmt.Errorf("colour %g: want 0 to %d dB", p.Colour, maxColour)
+	}
+	if p != (Perturbation{}) && c.Encoder.Input != vqvae.LogMel {
+		return fmt.Errorf("warp %g and colour %g with the encoder input %q: want 0, or %q", p.Warp, p.Colour, c.Encoder.Input, vqvae.LogMel)
+	}
+	return nil
+}
+
+// Perturb changes the input of b, which Fill has made, with numbers from src. The levels stay as they are. The perturbation has passed
+// its Check.
+func (f *Frontend) Perturb(b vqvae.Batch, p Perturbation, src rand.Source) {
+	if p == (Perturbation{}) {
+		return
+	}
+	random, bands := rand.New(src), b.Input.Channels()
+	places, curve, row := make([]float64, bands), make([]float64, bands), make([]float32, bands)
+	for s := range b.Size {
+		f.warp(places, p.Warp*(2*random.Float64()-1))
+		clear(curve)
+		for k := range colours {
+			a := p.Colour * math.Ln10 / 10 * (2*random.Float64() - 1) // in ln of power
+			for m := range curve {
+				curve[m] += a * math.Cos(math.Pi*float64(k)*(float64(m)+0.5)/float64(bands))
+			}
+		}
+		frames := b.Input.Dim(1)
+		for r := s * frames; r < (s+1)*frames; r++ {
+			x := b.Input.Row(r)
+			copy(row, x)
+			for m, place := range places {
+				i := min(int(place), bands-2)
+				share := float32(place - float64(i))
+				x[m] = float32(row[i]*(1-share)) + float32(row[i+1]*share) + float32(curve[m])
+			}
+		}
+	}
+}
+
+// warp fills places with where among the bands, in numbers of bands from 0 to the last, the band of each number is taken from: that
+// of its middle times exp(w). Beyond the first and the last band those take their place.
+func (f *Frontend) warp(places []float64, w float64) {
+	c := f.features.spectrum
+	low, high, n := c.Scale.Mel(c.Low), c.Scale.Mel(c.High), float64(len(places)+1)
+	middles := c.Scale.Frequencies(len(places)+2, c.Low, c.High)[1:]
+	for m := range places {
+		at := (c.Scale.Mel(middles[m]*math.Exp(w)) - low) / (high - low) * n
+		places[m] = min(max(at-1, 0), float64(len(places)-1))
+	}
+}
