@@ -84,7 +84,7 @@ func runConvert(c *cli.Context) error {
 
 // convert converts a recording.
 func (s *synthesis) convert(ctx context.Context, b *batch, file soundFile, level float64) error {
-	r, err := openRecording(file.name, s.model.Config.Rate, level)
+	r, err := openRecording(ctx, file.name, s.model.Config.Rate, level)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (s *synthesis) convert(ctx context.Context, b *batch, file soundFile, level
 func lengthOf(list []soundFile) float64 {
 	total := 0.0
 	for _, f := range list {
-		if f.name == "-" {
+		if f.name == "-" || isPipe(f.name) { // which can be read once
 			return -1
 		}
 		r, err := audio.Open(f.name)

@@ -310,7 +310,7 @@ func TestRecordingLevel(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := openRecording("x.wav", rate, -26)
+	r, err := openRecording(t.Context(), "x.wav", rate, -26)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +327,7 @@ func TestRecordingLevel(t *testing.T) {
 	if want := (x[66*rate] - x[0]) * r.gain; math.Abs(b.Data[66*rate]-b.Data[0]-want) > 1e-6 {
 		t.Errorf("what follows is at %v, want %v", b.Data[66*rate]-b.Data[0], want)
 	}
-	as, err := openRecording("x.wav", rate, math.NaN())
+	as, err := openRecording(t.Context(), "x.wav", rate, math.NaN())
 	if err != nil {
 		t.Fatal(err)
 	}

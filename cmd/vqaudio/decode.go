@@ -94,7 +94,7 @@ func (s *synthesis) openUnits(ctx context.Context, name string, format units.For
 			return nil, err
 		}
 	}
-	q.reader, err = openUnits(name, format)
+	q.reader, err = openUnits(ctx, name, format)
 	for err == nil && len(q.first) < 2 {
 		var u *units.Utterance
 		if u, err = q.reader.Next(); err == nil {

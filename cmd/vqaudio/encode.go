@@ -229,9 +229,7 @@ func (e *encoding) run(ctx context.Context, w *units.Writer) error {
 	}()
 	err := e.write(ctx, w, queue)
 	cancel()
-	if !slices.ContainsFunc(e.list, func(f soundFile) bool { return f.name == "-" }) { // which nobody can be called back from
-		<-done
-	}
+	<-done
 	return err
 }
 
@@ -264,7 +262,7 @@ func (e *encoding) work(ctx context.Context, queue chan<- *encoded) {
 
 // encode encodes a recording.
 func (e *encoding) encode(ctx context.Context, r *encoded, encoder *frontend.Encoder) error {
-	in, err := openRecording(r.name, e.info.Rate, e.level)
+	in, err := openRecording(ctx, r.name, e.info.Rate, e.level)
 	if err != nil {
 		return err
 	}

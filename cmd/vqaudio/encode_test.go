@@ -80,7 +80,7 @@ func TestEncode(t *testing.T) {
 		if u.Name != name || u.Rate != 8000 || u.Hop != 16 || u.K != 16 || u.Model != checkpoint.Fingerprint(model) {
 			t.Errorf("utterance %d: %+v", i, u)
 		}
-		r, err := openRecording("in/"+name+".wav", 8000, model.Config.Level)
+		r, err := openRecording(t.Context(), "in/"+name+".wav", 8000, model.Config.Level)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,6 +235,21 @@ func TestEncodeRefuses(t *testing.T) {
 		}
 		if content(t, ".") != before {
 			t.Errorf("vqaudio %s leaves something behind", c.line)
+		}
+	}
+}
+
+// TestEncodeBehindDashes: what follows -- is no flag, whatever stands before it.
+func TestEncodeBehindDashes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	saveVoices(t, ".")
+	for _, name := range []string{"-a.wav", "b.wav"} {
+		saveSound(t, name, 100)
+	}
+	for _, line := range []string{"encode model.safetensors b.wav -o out -- -a.wav", "encode -o out -- model.safetensors b.wav -a.wav"} {
+		mustRun(t, line)
+		if all := readUnits(t, "out"); len(all) != 2 || all[1].Name != "-a" {
+			t.Errorf("%s: %d utterances", line, len(all))
 		}
 	}
 }

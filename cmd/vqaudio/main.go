@@ -122,7 +122,7 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 }
 
 // flagsFirst moves the flags of a command in front of its arguments, where the flag package looks for them, so that
-// "bench conv --json" is "bench --json conv". What follows "--" stays where it is.
+// "bench conv --json" is "bench --json conv". What follows "--" is no flag.
 func flagsFirst(app *cli.App, args []string) []string {
 	if len(args) < 2 || app.Command(args[1]) == nil {
 		return args
@@ -146,7 +146,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 	for i := first; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
-			rest = append(rest, args[i:]...)
+			rest = slices.Concat(args[i:i+1], rest, args[i+1:])
 			break
 		}
 		if !strings.HasPrefix(a, "-") || a == "-" {

@@ -106,7 +106,7 @@ func runPlot(c *cli.Context) error {
 	}
 	if codes := c.String("codes"); codes != "" {
 		var err error
-		if s.codes, err = readPlotUnits(codes, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))); err != nil {
+		if s.codes, err = readPlotUnits(c.Context, codes, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,8 +14,8 @@ const maxPlotUnits = 1 << 24
 
 // readPlotUnits reads the unit of each frame from a file of units in any format: of the only utterance, or of the one of that
 // name.
-func readPlotUnits(name, utterance string) ([]int32, error) {
-	r, err := openUnits(name, "")
+func readPlotUnits(ctx context.Context, name, utterance string) ([]int32, error) {
+	r, err := openUnits(ctx, name, "")
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -66,9 +67,10 @@ type recording struct {
 const levelSeconds = 60
 
 // openRecording opens a recording for a model of the given rate. Level is the RMS in dBFS that it is brought to; NaN leaves it
-// as it is. Silence at either end is no part of what is measured, as in the preparation of a corpus.
-func openRecording(name string, rate int, level float64) (*recording, error) {
-	r, err := audio.Open(name)
+// as it is. Silence at either end is no part of what is measured, as in the preparation of a corpus. Once ctx is cancelled,
+// nothing waits for a pipe any more.
+func openRecording(ctx context.Context, name string, rate int, level float64) (*recording, error) {
+	r, err := openSound(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +95,17 @@ func openRecording(name string, rate int, level float64) (*recording, error) {
 	centred := meter.Centred()
 	gain := audio.Gain(centred.RMS(), centred.Peak(), level)
 	return &recording{audio.Adjust(start, meter.DC(), gain), r, gain}, nil
+}
+
+// openSound opens a recording, be it a pipe.
+func openSound(ctx context.Context, name string) (*audio.Reader, error) {
+	switch in, err := openPipe(ctx, name); {
+	case err != nil:
+		return nil, err
+	case in != nil:
+		return audio.NewReader(in, name)
+	}
+	return audio.Open(name)
 }
 
 // Seconds is the length of the recording as its header has it; -1 if that is not known.

@@ -183,7 +183,7 @@ func readClips(c *cli.Context, list []soundFile, rate int, level float64) ([][]f
 
 // readClip reads a recording of at most so many samples.
 func readClip(c *cli.Context, name string, rate int, level float64, most int) ([]float32, error) {
-	r, err := openRecording(name, rate, level)
+	r, err := openRecording(c.Context, name, rate, level)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -82,7 +81,7 @@ func runUnitsConvert(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := openUnits(c.Args().First(), from)
+	r, err := openUnits(c.Context, c.Args().First(), from)
 	if err != nil {
 		return err
 	}
@@ -122,10 +121,13 @@ func copyUnits(ctx context.Context, w *units.Writer, r *units.Reader) (int, erro
 	}
 }
 
-// openUnits opens a file or a folder; - is standard input.
-func openUnits(name string, f units.Format) (*units.Reader, error) {
-	if name == "-" {
-		return units.NewReader(os.Stdin, name, f)
+// openUnits opens a file or a folder; - is standard input. Once ctx is cancelled, nothing waits for a pipe any more.
+func openUnits(ctx context.Context, name string, f units.Format) (*units.Reader, error) {
+	switch in, err := openPipe(ctx, name); {
+	case err != nil:
+		return nil, err
+	case in != nil:
+		return units.NewReader(in, name, f)
 	}
 	return units.Open(name, f)
 }
