@@ -83,6 +83,10 @@ func testInput(c Config, frames int, r *rand.Rand) Input {
 	}
 	if c.Global > 0 {
 		in.Global = randomTensor(r, 2, c.Global)
+		in.Past = slices.Clone(in.Steps) // not quite what is to be predicted
+		for i := range in.Past {
+			in.Past[i] = max(0, min(int32(c.Classes-1), in.Past[i]+int32(r.IntN(3))-1))
+		}
 	}
 	return in
 }
@@ -124,6 +128,9 @@ func plainLogits(n *Net, in Input, b int) []float64 {
 	gates := layers * 2 * r
 	T := len(in.Steps) / in.Batch
 	steps := in.Steps[b*T : (b+1)*T]
+	if in.Past != nil {
+		steps = in.Past[b*T : (b+1)*T]
+	}
 	weights := func(p *nn.Parameter) []float64 { return float64s(p.Value.Data) }
 	pointwise := func(p *dilated.Conv, x []float64, in, out int) []float64 {
 		bias := make([]float64, out)
@@ -413,6 +420,7 @@ func TestNetSees(t *testing.T) {
 		n := testNet(c, src)
 		fixReLUs(n, true)
 		in := testInput(c, 3, rand.New(src))
+		in.Past = nil
 		steps, a := len(in.Steps)/2, new(tensor.Arena)
 		before := n.Logits(a, in)
 		for _, at := range []int{0, 1, steps / 2, steps - 2} {
