@@ -140,12 +140,10 @@ type track []float64
 // nothing to convert.
 func Conversion(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, judges *Judges, o ConversionOptions) (ConversionReport, error) {
 	r := ConversionReport{Split: o.Split, Conversions: o.Conversions, Temperature: o.Temperature, Seed: o.Seed}
-	switch {
-	case cache.Rate() != m.Config.Rate:
-		return r, fmt.Errorf("the corpus is at %d Hz, the model at %d Hz", cache.Rate(), m.Config.Rate)
-	case m.Voices == nil:
-		return r, fmt.Errorf("the model knows no speakers: it has one voice for all")
-	case o.Conversions < 1 || !(o.Seconds > 0):
+	if err := CheckConversion(m, cache, o.Split); err != nil {
+		return r, err
+	}
+	if o.Conversions < 1 || !(o.Seconds > 0) {
 		return r, fmt.Errorf("%d conversions of %v seconds: want one or more, of more than 0", o.Conversions, o.Seconds)
 	}
 	pairs, err := choosePairs(m, cache, judges.Speakers, o)
@@ -197,17 +195,26 @@ func Conversion(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, judge
 	return r, nil
 }
 
+// CheckConversion returns the error that [Conversion] would begin with, and converts nothing: for whoever is to train judges
+// before.
+func CheckConversion(m *vqvae.Model, cache *corpora.Cache, split string) error {
+	switch _, err := newCoder(m); {
+	case err != nil:
+		return err
+	case m.Voices == nil:
+		return fmt.Errorf("the model knows no speakers: it has one voice for all")
+	case cache.Rate() != m.Config.Rate:
+		return fmt.Errorf("the corpus is at %d Hz, the model at %d Hz", cache.Rate(), m.Config.Rate)
+	}
+	_, err := speakerIDs(m, cache, split)
+	return err
+}
+
 // choosePairs draws what is to be converted.
 func choosePairs(m *vqvae.Model, cache *corpora.Cache, j *Judge, o ConversionOptions) ([]pair, error) {
 	sources := utterancesOf(cache, o.Split, j.class(speakerOf), int64(math.Ceil(o.Seconds*float64(cache.Rate()))))
 	if len(sources) == 0 {
 		return nil, fmt.Errorf("the split %q of the corpus has no utterance of a speaker that the classifier knows", o.Split)
-	}
-	for _, s := range sources {
-		u := &cache.Utterances()[s.utterance]
-		if _, err := m.Speakers.ID(u.Speaker); err != nil {
-			return nil, fmt.Errorf("%s of the corpus: %w", u.Path, err)
-		}
 	}
 	var known []int32 // speakers that both know, ids of the judge
 	for i, name := range j.Labels {

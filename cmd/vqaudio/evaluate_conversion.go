@@ -101,6 +101,9 @@ func runEvaluateConversion(c *cli.Context) error {
 		return err
 	}
 	defer cache.Close()
+	if err := evaluate.CheckConversion(f.Model, cache, o.Split); err != nil {
+		return fmt.Errorf("%s: %w", model, err)
+	}
 
 	progress := newPhases(c.App.ErrWriter)
 	defer progress.Done()
