@@ -446,9 +446,9 @@ func TestProbeVoice(t *testing.T) {
 	}
 }
 
-// TestDisturb: a level and a smooth curve, the same in all frames, and noise that fills what is soft.
+// TestDisturb: a level and a smooth curve, the same in all frames, noise that fills what is soft, and noise that follows the level.
 func TestDisturb(t *testing.T) {
-	noisy := 0
+	noisy, following := 0, 0
 	for seed := range uint64(40) {
 		x := make([]float32, 20*mels)
 		for i := range x {
@@ -464,10 +464,10 @@ func TestDisturb(t *testing.T) {
 			}
 		}
 		for m := range mels {
-			if d := math.Abs(float64(x[m]) + 10); d > 15*math.Ln10/10 {
+			if d := math.Abs(float64(x[m]) + 10); d > 25*math.Ln10/10 {
 				t.Errorf("seed %d: band %d changes by %v", seed, m, d)
 			}
-			if m > 0 && math.Abs(float64(x[m]-x[m-1])) > 0.2 {
+			if m > 0 && math.Abs(float64(x[m]-x[m-1])) > 0.3 {
 				t.Errorf("seed %d: bands %d and %d differ by %v", seed, m-1, m, x[m]-x[m-1])
 			}
 		}
@@ -477,6 +477,25 @@ func TestDisturb(t *testing.T) {
 	}
 	if noisy < 10 || noisy > 30 {
 		t.Errorf("noise in %d of 40", noisy)
+	}
+	for seed := range uint64(40) {
+		x := make([]float32, 20*mels) // loud frames, then soft ones, both with an empty upper half
+		for i := range x {
+			x[i] = -5
+			if i >= 10*mels {
+				x[i] = -15
+			}
+			if i%mels >= mels/2 {
+				x[i] -= 30
+			}
+		}
+		disturb(x, rand.New(rand.NewPCG(seed, 1)))
+		if loud, soft := x[mels-1]-x[0], x[11*mels-1]-x[10*mels]; loud > -29 && loud < soft+1 { // as deep below both
+			following++
+		}
+	}
+	if following < 10 || following > 30 {
+		t.Errorf("noise that follows the level in %d of 40", following)
 	}
 }
 

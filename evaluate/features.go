@@ -35,11 +35,12 @@ func widen(samples []float32) []float64 {
 }
 
 // disturb changes a log-mel spectrogram as another recording of the same words in the same voice would: another level, by 6 dB
-// either way; another microphone, a smooth curve over the bands of a few dB; and, half of the time, noise 15 to 55 dB
-// below the mean power, white or falling towards high bands.
+// either way; another microphone, a smooth curve over the bands of a few dB; half of the time, noise 5 to 55 dB below the mean power;
+// and, half of the time, noise that follows the power of each frame, 5 to 45 dB below it, as that of coders does (ITU-T P.810). Both noises
+// are white or fall towards high bands.
 func disturb(x []float32, random *rand.Rand) {
 	const decibel = math.Ln10 / 10 // in ln of power
-	var curve, noise [mels]float64
+	var curve [mels]float64
 	gain := 6 * decibel * (2*random.Float64() - 1)
 	for k := 1; k <= 3; k++ {
 		a := 3 * decibel * (2*random.Float64() - 1)
@@ -47,23 +48,36 @@ func disturb(x []float32, random *rand.Rand) {
 			curve[m] += a * math.Cos(math.Pi*float64(k)*(float64(m)+0.5)/mels)
 		}
 	}
-	power := 0.0
-	for _, v := range x {
-		power += math.Exp(float64(v))
-	}
-	level := math.Log(power/float64(len(x))) - decibel*(15+40*random.Float64())
-	tilt := 20 * decibel * random.Float64()
-	noisy := random.Uint64()&1 == 0
-	for m := range noise {
-		noise[m] = math.Exp(level + tilt*(0.5-float64(m)/mels))
-	}
-	for i := range x {
-		m, v := i%mels, float64(x[i])
-		if noisy {
-			v = math.Log(math.Exp(v) + noise[m])
+	noise := func(quietest float64) (shape [mels]float64) { // for a power of 1
+		level, tilt := -decibel*(5+(quietest-5)*random.Float64()), 20*decibel*random.Float64()
+		if random.Uint64()&1 == 0 {
+			level = math.Inf(-1)
 		}
-		x[i] = float32(v + gain + curve[m])
+		for m := range shape {
+			shape[m] = math.Exp(level + tilt*(0.5-float64(m)/mels))
+		}
+		return shape
 	}
+	steady, following := noise(55), noise(45)
+	power := meanPower(x)
+	for len(x) > 0 {
+		frame := x[:mels]
+		x = x[mels:]
+		now := meanPower(frame)
+		for m, v := range frame {
+			p := math.Exp(float64(v)) + power*steady[m] + now*following[m]
+			frame[m] = float32(math.Log(p) + gain + curve[m])
+		}
+	}
+}
+
+// meanPower is that of the bands of a log-mel spectrogram.
+func meanPower(x []float32) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += math.Exp(float64(v))
+	}
+	return sum / float64(len(x))
 }
 
 // mostNumbers is how many numbers the examples of a classifier hold in all: 256 MiB. Of larger corpora a part is taken.
