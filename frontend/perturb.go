@@ -8,10 +8,15 @@ import (
 	"github.com/vqaudio/vqaudio/vqvae"
 )
 
-// Perturbation is what makes the speech that an encoder sees in training sound like that of others, while the decoder goes on
-// to predict the speech as it was: so it pays for codes to say what is said, and to leave the voice to the speaker's embedding.
-// (Warping is vocal tract length perturbation: Jaitly & Hinton 2013; hiding the speaker from an encoder so: Choi et al.,
-// arXiv 2110.14513.)
+// Perturbation is how what a model sees in training differs from the speech that its decoder is to predict. The zero value is not
+// at all.
+//
+// The encoder sees speech that sounds like that of others: so it pays for codes to say what is said, and to leave the voice to
+// the speaker's embedding. (Warping is vocal tract length perturbation: Jaitly & Hinton 2013; hiding the speaker from an encoder
+// so: Choi et al., arXiv 2110.14513.)
+//
+// The decoder sees its past in noise: so it leans on codes and speaker, and learns to find back to them from what it has drawn
+// itself. (Noise in the past: Jin et al., FFTNet, ICASSP 2018.)
 type Perturbation struct {
 	// Warp: what is at the frequency f comes from f*exp(w), w drawn evenly from -Warp to Warp for each sequence: another length of the
 	// vocal tract, another pitch.
@@ -20,18 +25,27 @@ type Perturbation struct {
 	// Colour: the level, in dB, follows a smooth curve over the bands, the same for a whole sequence: a sum of four cosines, of 0 to
 	// 3 half periods over all bands, each drawn evenly from -Colour to Colour. Another microphone, another distance.
 	Colour float64
+
+	// Noise: white noise, whose deviation is Noise times the root mean square of the sequence, or up to 45 dB less, drawn evenly in
+	// dB for each sequence.
+	Noise float64
 }
 
-// The largest perturbations there are: two octaves, and 60 dB.
+// noiseRange is how far below the loudest noise the softest is, in dB.
+const noiseRange = 45
+
+// The largest perturbations there are: two octaves, 60 dB, and 40 dB above the sound.
 const (
 	maxWarp   = 1.4
 	maxColour = 60
+	maxNoise  = 100
 )
 
 // colours is the number of cosines of a curve.
 const colours = 4
 
-// Check returns what is wrong with the perturbation, for models of the configuration: only log-mel spectra can be perturbed.
+// Check returns what is wrong with the perturbation, for models of the configuration: of what an encoder sees, only log-mel spectra
+// can be perturbed.
 func (p Perturbation) Check(c vqvae.Config) error {
 	if !(p.Warp >= 0 && p.Warp <= maxWarp) {
 		return fmt.Errorf("warp %g: want 0 to %g", p.Warp, maxWarp)
@@ -39,19 +53,30 @@ func (p Perturbation) Check(c vqvae.Config) error {
 	if !(p.Colour >= 0 && p.Colour <= maxColour) {
 		return fmt.Errorf("colour %g: want 0 to %d dB", p.Colour, maxColour)
 	}
-	if p != (Perturbation{}) && c.Encoder.Input != vqvae.LogMel {
+	if !(p.Noise >= 0 && p.Noise <= maxNoise) {
+		return fmt.Errorf("noise %g: want 0 to %d", p.Noise, maxNoise)
+	}
+	if (p.Warp > 0 || p.Colour > 0) && c.Encoder.Input != vqvae.LogMel {
 		return fmt.Errorf("warp %g and colour %g with the encoder input %q: want 0, or %q", p.Warp, p.Colour, c.Encoder.Input, vqvae.LogMel)
 	}
 	return nil
 }
 
-// Perturb changes the input of b, which Fill has made, with numbers from src. The levels stay as they are. The perturbation has passed
-// its Check.
-func (f *Frontend) Perturb(b vqvae.Batch, p Perturbation, src rand.Source) {
-	if p == (Perturbation{}) {
-		return
+// Perturb changes the input of b, which Fill has made, and makes its past, with numbers from src. The levels stay as they are. The
+// perturbation has passed its Check.
+func (f *Frontend) Perturb(b *vqvae.Batch, p Perturbation, src rand.Source) {
+	random := rand.New(src)
+	if p.Warp > 0 || p.Colour > 0 {
+		f.disguise(b, p, random)
 	}
-	random, bands := rand.New(src), b.Input.Channels()
+	if p.Noise > 0 {
+		f.blur(b, p.Noise, random)
+	}
+}
+
+// disguise warps and colours the input of b.
+func (f *Frontend) disguise(b *vqvae.Batch, p Perturbation, random *rand.Rand) {
+	bands := b.Input.Channels()
 	places, curve, row := make([]float64, bands), make([]float64, bands), make([]float32, bands)
 	for s := range b.Size {
 		f.warp(places, p.Warp*(2*random.Float64()-1))
@@ -84,5 +109,26 @@ func (f *Frontend) warp(places []float64, w float64) {
 	for m := range places {
 		at := (c.Scale.Mel(middles[m]*math.Exp(w)) - low) / (high - low) * n
 		places[m] = min(max(at-1, 0), float64(len(places)-1))
+	}
+}
+
+// blur makes the past of b: its levels in noise.
+func (f *Frontend) blur(b *vqvae.Batch, noise float64, random *rand.Rand) {
+	if len(b.Past) != len(b.Levels) {
+		b.Past = make([]int32, len(b.Levels))
+	}
+	n := len(b.Levels) / b.Size
+	samples := make([]float32, n)
+	for from := 0; from < len(b.Levels); from += n {
+		f.law.DecodeAll(samples, b.Levels[from:from+n])
+		squares := 0.0
+		for _, x := range samples {
+			squares += float64(x) * float64(x)
+		}
+		deviation := noise * math.Sqrt(squares/float64(n)) * math.Pow(10, -noiseRange*random.Float64()/20)
+		for i, x := range samples {
+			samples[i] = float32(max(-1, min(1, float64(x)+float64(deviation*random.NormFloat64()))))
+		}
+		f.law.EncodeAll(b.Past[from:from+n], samples)
 	}
 }

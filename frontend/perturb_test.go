@@ -17,7 +17,7 @@ func perturbed(t *testing.T, samples []float32, p Perturbation, seed uint64) []f
 	b := f.NewBatch(1, len(samples))
 	f.Fill(&b, samples)
 	levels := slices.Clone(b.Levels)
-	f.Perturb(b, p, rand.NewPCG(seed, 5))
+	f.Perturb(&b, p, rand.NewPCG(seed, 5))
 	if !slices.Equal(b.Levels, levels) {
 		t.Fatal("the levels changed")
 	}
@@ -129,6 +129,52 @@ func TestPerturbationCheck(t *testing.T) {
 	} {
 		if err := c.p.Check(tiny(c.input)); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v with %s: %v, want %q", c.p, c.input, err, c.want)
+		}
+	}
+}
+
+// TestPerturbNoise: the past is the sound in noise that is between the loudest asked for and 45 dB below it; what is to be predicted, and the
+// encoder's input, stay.
+func TestPerturbNoise(t *testing.T) {
+	for _, mixture := range []int{0, 3} {
+		c := tiny(vqvae.Wave)
+		c.Levels = 1 << 12
+		if c.Decoder.Mixture = mixture; mixture > 0 {
+			c.Levels = 1 << 16
+		}
+		f := mustNew(t, c)
+		b := f.NewBatch(8, 16000)
+		var x []float32
+		for s := range 8 {
+			level := float32(math.Pow(0.6, float64(s)))
+			for _, v := range tone(440) {
+				x = append(x, level*v)
+			}
+		}
+		f.Fill(&b, x)
+		input, levels := slices.Clone(b.Input.Data), slices.Clone(b.Levels)
+		src := rand.NewPCG(3, 4)
+		least, most := math.Inf(1), math.Inf(-1)
+		sounds, past, n := make([]float32, len(b.Levels)), make([]float32, len(b.Levels)), len(b.Levels)/8
+		f.Samples(sounds, b.Levels)
+		for range 20 {
+			f.Perturb(&b, Perturbation{Noise: 0.5}, src)
+			f.Samples(past, b.Past)
+			for s := range 8 {
+				noise, sound := 0.0, 0.0
+				for i := s * n; i < (s+1)*n; i++ {
+					noise += float64(past[i]-sounds[i]) * float64(past[i]-sounds[i])
+					sound += float64(sounds[i]) * float64(sounds[i])
+				}
+				ratio := 10 * math.Log10(noise/sound)
+				least, most = min(least, ratio), max(most, ratio)
+			}
+		}
+		if least < -6.1-45-1 || least > -6-40 || most > -6+0.2 || most < -6-3 {
+			t.Errorf("mixture of %d: noise %.1f to %.1f dB above the sound, want -51 to -6", mixture, least, most)
+		}
+		if !slices.Equal(b.Input.Data, input) || !slices.Equal(b.Levels, levels) {
+			t.Error("input or levels changed")
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -94,42 +93,11 @@ func TestInputSettings(t *testing.T) {
 		`model: encoder input "log-mel" at 400 Hz`:                                     func(c *Config) { c.Model.Rate = 400 },
 		"training.warp 9":   func(c *Config) { c.Training.Warp = 9 },
 		"training.noise -1": func(c *Config) { c.Training.Noise = -1 },
-		"training.noise 1 with model.decoder.mixture 5: want 0": func(c *Config) {
-			c.Training.Noise, c.Model.Decoder.Mixture, c.Model.Levels = 1, 5, 1<<16
-		},
 	} {
 		c := withInput(t, vqvae.LogMel, 1)
 		change(&c)
 		if err := c.Check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
-	}
-}
-
-// TestBlur: the noise in what the decoder sees of the past has the deviation asked for, stays within the levels, and leaves what it is to
-// predict alone.
-func TestBlur(t *testing.T) {
-	c := tiny(t, 1)
-	c.Training.Noise = 2
-	r := &run{config: c, random: rand.NewChaCha8([32]byte{})}
-	levels := int32(c.Model.Levels)
-	for _, l := range []int32{levels / 2, 0, levels - 1} {
-		r.batch.Levels = slices.Repeat([]int32{l}, 10000)
-		r.blur()
-		sum, squares := 0.0, 0.0
-		for i, v := range r.batch.Past {
-			if r.batch.Levels[i] != l || v < 0 || v >= levels {
-				t.Fatalf("level %d: %d seen as %d", l, r.batch.Levels[i], v)
-			}
-			sum, squares = sum+float64(v-l), squares+float64(v-l)*float64(v-l)
-		}
-		mean, deviation := sum/10000, math.Sqrt(squares/10000)
-		if l == levels/2 && (math.Abs(mean) > 0.1 || math.Abs(deviation-2) > 0.1) || deviation == 0 {
-			t.Errorf("level %d: noise of mean %.3f and deviation %.3f", l, mean, deviation)
-		}
-	}
-	r.config.Training.Noise, r.batch.Past = 0, nil
-	if r.blur(); r.batch.Past != nil {
-		t.Error("there is noise of deviation 0")
 	}
 }

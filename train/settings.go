@@ -33,14 +33,10 @@ type Settings struct {
 	Batch   int    `json:"batch"`   // segments of a step
 	Segment int    `json:"segment"` // samples of a segment, a multiple of the model's hop
 
-	// What the encoder sees of a segment is perturbed: see [frontend.Perturbation]. 0 is not at all.
+	// What the model sees of a segment is perturbed: see [frontend.Perturbation]. 0 is not at all.
 	Warp   float64 `json:"warp"`
 	Colour float64 `json:"colour"` // dB
-
-	// Noise is the deviation of normal noise, in levels, that is added to what the decoder sees of the past: 0 is none. It is for
-	// levels of mu-law, where it is loud where the sound is. A decoder that has not learnt to believe its past to the last bit
-	// leans more on codes and speaker, and on its own does not go astray (Jin et al., FFTNet, ICASSP 2018, section 2.3.3).
-	Noise float64 `json:"noise"`
+	Noise  float64 `json:"noise"`
 
 	// The optimiser is Adam. Its rate rises over the steps of WarmUp, and from then on halves every Halve steps; 0 keeps it.
 	LearningRate float64 `json:"learning_rate"`
@@ -118,7 +114,6 @@ func (c Config) Check() error {
 		{"batch", float64(s.Batch), 1, 1 << 12},
 		{"segment", float64(s.Segment), 1, 1 << 24},
 		{"validation_crop", float64(s.ValidationCrop), 1, 1 << 24},
-		{"noise", s.Noise, 0, 1 << 12},
 		{"learning_rate", s.LearningRate, 0, 1},
 		{"warm_up", float64(s.WarmUp), 0, many},
 		{"halve", float64(s.Halve), 0, many},
@@ -149,9 +144,6 @@ func (c Config) Check() error {
 	if s.SampleEvery > 0 && (s.ValidateEvery == 0 || s.SampleEvery%s.ValidateEvery != 0) {
 		return fmt.Errorf("training.sample_every %d: want a multiple of training.validate_every, which is %d", s.SampleEvery, s.ValidateEvery)
 	}
-	if s.Noise > 0 && c.Model.Decoder.Mixture > 0 {
-		return fmt.Errorf("training.noise %g with model.decoder.mixture %d: want 0", s.Noise, c.Model.Decoder.Mixture)
-	}
 	if _, err := frontend.New(c.Model); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
@@ -171,9 +163,9 @@ func (s Settings) precision() (dilated.Precision, error) {
 	return p, err
 }
 
-// perturbation is that of what the encoder sees.
+// perturbation is that of what the model sees.
 func (s Settings) perturbation() frontend.Perturbation {
-	return frontend.Perturbation{Warp: s.Warp, Colour: s.Colour}
+	return frontend.Perturbation{Warp: s.Warp, Colour: s.Colour, Noise: s.Noise}
 }
 
 // schedule is the rate of learning by step.

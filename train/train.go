@@ -189,8 +189,7 @@ func (r *run) step() error {
 	defer r.arena.Reset()
 	next := r.sampler.Next()
 	r.front.Fill(&r.batch, next.Samples)
-	r.front.Perturb(r.batch, r.config.Training.perturbation(), r.draw("perturbation"))
-	r.blur()
+	r.front.Perturb(&r.batch, r.config.Training.perturbation(), r.draw("perturbation"))
 	copy(r.batch.Speakers, next.Speakers)
 
 	r.parameters.ZeroGrad()
@@ -233,20 +232,6 @@ func (r *run) step() error {
 		r.options.Step(p)
 	}
 	return nil
-}
-
-// blur makes what the decoder sees of the past of the batch: its levels with noise.
-func (r *run) blur() {
-	deviation, levels := r.config.Training.Noise, int32(r.config.Model.Levels)
-	if deviation == 0 {
-		return
-	}
-	random := rand.New(r.draw("noise"))
-	r.batch.Past = r.batch.Past[:0]
-	for _, l := range r.batch.Levels {
-		noise := int32(math.Round(max(-float64(levels), min(float64(levels), deviation*random.NormFloat64()))))
-		r.batch.Past = append(r.batch.Past, max(0, min(levels-1, l+noise)))
-	}
 }
 
 // draw returns the source of random numbers for a purpose in the present step. It depends on the seed, the step and the
