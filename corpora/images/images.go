@@ -237,3 +237,30 @@ func checkLabel(file string, offset int64, label uint8, classes []string) error 
 	}
 	return nil
 }
+
+// heldOut says that of so many training pictures one is held out.
+const heldOut = 20
+
+// HoldOut gives a collection that has no pictures for validation some of those for training: every twentieth, from the tenth on, in
+// their order. It does nothing to one that has some, or has fewer than twenty.
+func (c *Corpus) HoldOut() {
+	if c.Valid != nil || c.Train == nil || c.Train.Len() < heldOut {
+		return
+	}
+	var parts [2]*Set
+	all := c.Train
+	for i := range parts {
+		parts[i] = &Set{Height: all.Height, Width: all.Width, Channels: all.Channels, Classes: all.Classes}
+	}
+	for i := range all.Len() {
+		part := parts[0]
+		if i%heldOut == heldOut/2 {
+			part = parts[1]
+		}
+		part.Pixels = append(part.Pixels, all.Picture(i)...)
+		if all.Labels != nil {
+			part.Labels = append(part.Labels, all.Labels[i])
+		}
+	}
+	c.Train, c.Valid = parts[0], parts[1]
+}
