@@ -43,6 +43,12 @@ func (c ImageConfig) Samples() int { return c.Height * c.Width * c.Channels }
 // Map is the height and the width of the map of codes of a picture.
 func (c ImageConfig) Map() (height, width int) { return c.Height / c.Stride(), c.Width / c.Stride() }
 
+// ReceptiveField is the height and the width, in pixels, of what a code depends on.
+func (c ImageConfig) ReceptiveField() int {
+	stack := slices.Concat(slices.Repeat(dilated.Stack{halving}, len(c.Layers)), slices.Repeat(dilated.Stack{around}, c.Blocks))
+	return stack.ReceptiveField()
+}
+
 // mixture is the distribution of a pixel where Mixture is not 0.
 func (c ImageConfig) mixture() nn.LogisticMixture {
 	return nn.LogisticMixture{Channels: c.Channels, Levels: ImageLevels, Mixtures: c.Mixture}

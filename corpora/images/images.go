@@ -85,7 +85,7 @@ const MaxSide = 4096
 func Read(ctx context.Context, dir string, o Options) (*Corpus, error) {
 	if o.Layout == "" {
 		var err error
-		if o.Layout, err = detect(dir); err != nil {
+		if o.Layout, err = LayoutOf(dir); err != nil {
 			return nil, err
 		}
 	}
@@ -103,8 +103,9 @@ func Read(ctx context.Context, dir string, o Options) (*Corpus, error) {
 	return nil, fmt.Errorf("layout %q of pictures is not known, only %q, %q and %q", o.Layout, IDX, CIFAR, Folders)
 }
 
-// detect finds the layout of dir from the names in it: files of IDX and of CIFAR are at the top.
-func detect(dir string) (Layout, error) {
+// LayoutOf finds out how the collection in the folder dir is kept, from the names in it: files of IDX and of CIFAR are at the top;
+// a folder without them is one of [Folders].
+func LayoutOf(dir string) (Layout, error) {
 	idx, err := findIDX(dir)
 	if err != nil {
 		return "", err
