@@ -55,6 +55,15 @@ func loadModel(name string, precision dilated.Precision) (f *checkpoint.File, fi
 	return f, name, err
 }
 
+// loadSound is loadModel for what is about sound.
+func loadSound(name string, precision dilated.Precision) (f *checkpoint.File, file string, err error) {
+	f, file, err = loadModel(name, precision)
+	if err == nil && f.Model.Config.Image != nil {
+		return nil, file, fmt.Errorf("%s is a model of pictures, not of sound", file)
+	}
+	return f, file, err
+}
+
 // modelInfo is what --json prints.
 type modelInfo struct {
 	File           string          `json:"file"`
