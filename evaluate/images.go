@@ -3,10 +3,12 @@ package evaluate
 import (
 	"context"
 	"fmt"
+	"image"
 	"math"
 
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/corpora/images"
+	"github.com/vqaudio/vqaudio/internal/picture"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -152,12 +154,15 @@ func halves(list []int) []int {
 	return mixed
 }
 
-// Reconstructions returns what a model makes of some pictures of a set, at most so many, evenly spread over it: their pixels
-// [n, H, W, C], and those of the model's reconstructions ([vqvae.Model.Picture]). Those of a variational autoencoder are made of its
-// means. The set is one that [CheckImages] has found to be of the model's size.
-func Reconstructions(m *vqvae.Model, a *tensor.Arena, set *images.Set, most int) (originals, reconstructed []uint8) {
+// drawnPictures is the number of pictures in a grid.
+const drawnPictures = 40
+
+// DrawReconstructions returns a grid of pictures of a set, spread evenly over it, each beside what a model makes of it
+// ([vqvae.Model.Picture]); a variational autoencoder, of its means. [CheckImages] has found the set to be of the model's size.
+func DrawReconstructions(m *vqvae.Model, a *tensor.Arena, set *images.Set) *image.RGBA {
+	var originals, reconstructed []uint8
 	b := NewImageBatch(m.Config.Image, 1)
-	for _, i := range spreadImages(set.Len(), most) {
+	for _, i := range spreadImages(set.Len(), drawnPictures) {
 		FillImages(&b, set.Picture(i))
 		originals = append(originals, set.Picture(i)...)
 		for _, level := range m.Picture(a, m.Latent(a, b.Input).Vectors) {
@@ -165,5 +170,6 @@ func Reconstructions(m *vqvae.Model, a *tensor.Arena, set *images.Set, most int)
 		}
 		a.Reset()
 	}
-	return originals, reconstructed
+	grid := picture.Grid{Height: set.Height, Width: set.Width, Channels: set.Channels, Versions: [][]uint8{originals, reconstructed}}
+	return grid.Draw()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 
@@ -141,10 +140,34 @@ func TestImageNLLRefuses(t *testing.T) {
 	}
 }
 
-func TestReconstructions(t *testing.T) {
-	m, set := imageModel(t, imageConfig), noisePictures(9)
-	originals, made := Reconstructions(m, new(tensor.Arena), set, 3)
-	if want := slices.Concat(set.Picture(0), set.Picture(3), set.Picture(6)); !slices.Equal(originals, want) || len(made) != len(want) {
-		t.Errorf("%d pixels, want those of pictures 0, 3 and 6; %d reconstructed", len(originals), len(made))
+// TestDrawReconstructions: every second of 80 pictures is in the grid, and beside it what the model makes of its codes.
+func TestDrawReconstructions(t *testing.T) {
+	m, set, a := imageModel(t, imageConfig), noisePictures(80), new(tensor.Arena)
+	grid := DrawReconstructions(m, a, set)
+	const scale, gap, spacing, columns = 16, 2, 12, 4 // ceil(sqrt(40 * 76 / 206))
+	const cell, line = 2*6*scale + gap + spacing, 4*scale + spacing
+	if b := grid.Bounds(); b.Dx() != columns*cell+spacing || b.Dy() != 10*line+spacing {
+		t.Fatalf("a grid of %v", b)
+	}
+	for _, i := range []int{0, 1, 17, 39} {
+		b := NewImageBatch(m.Config.Image, 1)
+		FillImages(&b, set.Picture(2*i))
+		made := m.Picture(a, m.Embed(a, m.Codes(a, b.Input), 1))
+		for y := range 4 {
+			for x := range 6 {
+				at, left, top := (y*6+x)*3, spacing+i%columns*cell+x*scale, spacing+i/columns*line+y*scale
+				original, reconstructed := grid.RGBAAt(left, top), grid.RGBAAt(left+6*scale+gap, top)
+				for c, got := range []uint8{original.R, original.G, original.B} {
+					if got != set.Picture(2 * i)[at+c] {
+						t.Fatalf("picture %d at %d, %d: %v", i, x, y, original)
+					}
+				}
+				for c, got := range []uint8{reconstructed.R, reconstructed.G, reconstructed.B} {
+					if int32(got) != made[at+c] {
+						t.Fatalf("reconstruction %d at %d, %d: %v", i, x, y, reconstructed)
+					}
+				}
+			}
+		}
 	}
 }

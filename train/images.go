@@ -12,7 +12,6 @@ import (
 	"github.com/vqaudio/vqaudio/corpora/images"
 	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/files"
-	"github.com/vqaudio/vqaudio/internal/picture"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
 
@@ -74,23 +73,17 @@ func (p *pictures) validate(ctx context.Context) (evaluate.Report, error) {
 	return evaluate.ImageNLL(ctx, p.model, p.collection, p.validation())
 }
 
-// sampledPictures is the number of pictures in a grid.
-const sampledPictures = 40
-
-// sample writes a grid of pictures of the validation split, spread evenly over it, the same every time, each beside its
-// reconstruction: into the folder samples and for TensorBoard.
+// sample writes a grid of pictures of the validation split, the same every time, each beside its reconstruction: into the folder
+// samples and for TensorBoard.
 func (p *pictures) sample(context.Context) error {
-	set := p.collection.Valid
-	originals, reconstructed := evaluate.Reconstructions(p.model, &p.arena, set, sampledPictures)
-	grid := picture.Grid{Height: set.Height, Width: set.Width, Channels: set.Channels, Versions: [][]uint8{originals, reconstructed}}
-	drawn := grid.Draw()
+	grid := evaluate.DrawReconstructions(p.model, &p.arena, p.collection.Valid)
 	var data bytes.Buffer
-	if err := png.Encode(&data, drawn); err != nil {
+	if err := png.Encode(&data, grid); err != nil {
 		return err
 	}
 	if err := files.Write(filepath.Join(p.folder.dir, samplesName, fmt.Sprintf("step-%08d.png", p.state.Step)), data.Bytes()); err != nil {
 		return err
 	}
-	p.log.events.image(p.state.Step, "samples/reconstructions", drawn.Bounds().Dx(), drawn.Bounds().Dy(), data.Bytes())
+	p.log.events.image(p.state.Step, "samples/reconstructions", grid.Bounds().Dx(), grid.Bounds().Dy(), data.Bytes())
 	return p.log.events.flush()
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/vqaudio/vqaudio/corpora/images"
 	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/files"
-	"github.com/vqaudio/vqaudio/internal/picture"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -96,7 +95,11 @@ func evaluateImages(c *cli.Context, m *vqvae.Model, name string, o evaluate.Opti
 		return fmt.Errorf("%s gives no likelihoods: they are %v nats per sample", name, sum)
 	}
 	if out != "" {
-		if err := drawReconstructions(out, m, evaluate.ImageSplit(collection, o.Split)); err != nil {
+		var data bytes.Buffer
+		if err := png.Encode(&data, evaluate.DrawReconstructions(m, new(tensor.Arena), evaluate.ImageSplit(collection, o.Split))); err != nil {
+			return err
+		}
+		if err := files.Write(out, data.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -106,20 +109,6 @@ func evaluateImages(c *cli.Context, m *vqvae.Model, name string, o evaluate.Opti
 		return e.Encode(nllReport{name, corpus, r})
 	}
 	return printImageNLL(c.App.Writer, r, m.Config)
-}
-
-// drawnPictures is the number of pictures in a grid.
-const drawnPictures = 40
-
-// drawReconstructions writes a grid of pictures of a set, each beside its reconstruction.
-func drawReconstructions(name string, m *vqvae.Model, set *images.Set) error {
-	originals, reconstructed := evaluate.Reconstructions(m, new(tensor.Arena), set, drawnPictures)
-	grid := picture.Grid{Height: set.Height, Width: set.Width, Channels: set.Channels, Versions: [][]uint8{originals, reconstructed}}
-	var data bytes.Buffer
-	if err := png.Encode(&data, grid.Draw()); err != nil {
-		return err
-	}
-	return files.Write(name, data.Bytes())
 }
 
 // printImageNLL prints a report for people.
