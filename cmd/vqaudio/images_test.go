@@ -76,7 +76,7 @@ func TestImages(t *testing.T) {
 		{"train vqvae --print --preset image", exitOK, `"mixture": 10`, ""},
 		{"info " + at("run"), exitOK, "16 x 16 pixels, grey, 256 levels", ""},
 		{"info " + at("run"), exitOK, "a map of 4 x 4, 16.00 codes and 48.00 bits a picture", ""},
-		{"info " + at("run"), exitOK, "batches of 4 pictures", ""},
+		{"info " + at("run"), exitOK, "one everywhere, bits/dim with true ones", ""},
 		{"info " + at("run") + " --json", exitOK, `"code_rate":16`, ""},
 		{"evaluate nll " + at("run") + " --corpus " + at("pictures") + " --png " + at("grid.png"), exitOK, "test: 7 pictures of 16 x 16 pixels, grey\n", "1 picture cannot be read"},
 		{"evaluate nll " + at("run") + " --corpus " + at("pictures") + " --split valid --batch 3 --threads 2", exitOK, "for the codes under a uniform prior", "1 picture cannot be read"},

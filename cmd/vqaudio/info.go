@@ -323,16 +323,23 @@ func (t *trainingRecord) print(s *strings.Builder, line func(name, format string
 	if kind == vqvae.VAE {
 		columns = fmt.Sprintf("  %10s", "KL bits")
 	}
-	line("validation", "nats per sample with true %s, shuffled ones, one everywhere, the wrong speaker; * is the best", told)
-	fmt.Fprintf(s, "   %8s %10s  %7s %9s %9s %8s%s\n", "step", "Msamples", "true", "shuffled", "constant", "speaker", columns)
+	other, last := "the wrong speaker", "speaker"
+	if c.Image != nil {
+		other, last = "bits/dim with true ones", "bits/dim"
+	}
+	line("validation", "nats per sample with true %s, shuffled ones, one everywhere, %s; * is the best", told, other)
+	fmt.Fprintf(s, "   %8s %10s  %7s %9s %9s %8s%s\n", "step", "Msamples", "true", "shuffled", "constant", last, columns)
 	for _, v := range spread(t.Validations, mostValidations) {
 		best := ' '
 		if t.Best != nil && v.Step == t.Best.Step {
 			best = '*'
 		}
-		wrong := "-" // of a model that has not got two speakers
-		if v.WrongSpeaker != 0 {
-			wrong = fmt.Sprintf("%.4f", v.WrongSpeaker)
+		more := "-" // of a model that has not got two speakers
+		switch {
+		case v.Bits != nil:
+			more = fmt.Sprintf("%.4f", v.Bits.Reconstruction)
+		case v.WrongSpeaker != 0:
+			more = fmt.Sprintf("%.4f", v.WrongSpeaker)
 		}
 		switch kind {
 		case vqvae.VQ:
@@ -341,7 +348,7 @@ func (t *trainingRecord) print(s *strings.Builder, line func(name, format string
 			columns = fmt.Sprintf("  %10.2f", v.KL)
 		}
 		fmt.Fprintf(s, " %c %8d %10.1f  %7.4f %9.4f %9.4f %8s%s\n", best, v.Step,
-			float64(v.Step)*float64(set.Batch)*float64(segment)/1e6, v.True, v.Shuffled, v.Constant, wrong, columns)
+			float64(v.Step)*float64(set.Batch)*float64(segment)/1e6, v.True, v.Shuffled, v.Constant, more, columns)
 	}
 }
 
