@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -326,5 +327,32 @@ func TestImageCheck(t *testing.T) {
 	}
 	if sized := open.Sized(8, 12, 3).Sized(16, 16, 1); sized.Image.Samples() != was.Samples() {
 		t.Errorf("a size that is set becomes %+v", sized.Image)
+	}
+}
+
+// TestImageAllocations: once the arena has grown, a step makes no buffers, only short lists.
+func TestImageAllocations(t *testing.T) {
+	defer parallel.SetThreads(parallel.Threads())
+	parallel.SetThreads(1)
+	c := imageConfigs()["average/8x12x3"]
+	m, b, a := newImageModel(t, c, dilated.Float32), drawings(c, 4, 3), new(tensor.Arena)
+	src := rand.NewPCG(5, 6)
+	step := func() {
+		m.Step(a, b, src)
+		m.Update(src)
+		a.Reset()
+	}
+	for range 5 {
+		step()
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const steps = 20
+	for range steps {
+		step()
+	}
+	runtime.ReadMemStats(&after)
+	if bytes := (after.TotalAlloc - before.TotalAlloc) / steps; bytes > 4096 {
+		t.Errorf("%d bytes in a step", bytes)
 	}
 }
