@@ -44,9 +44,9 @@ type Model struct {
 	ImageEncoder, ImageDecoder *ImageNet // of pictures, in the place of Encoder and Decoder; else nil
 }
 
-// New returns a model of the speakers named, of which a model of pictures knows nothing, with weights drawn from src, which computes in the precision given. Codebooks
-// are to be initialised before the first step. It returns an error if c.Check does, if names are empty or there twice, or if
-// there are none though the decoder is conditioned on them.
+// New returns a model of the speakers named, of which a model of pictures knows nothing, with weights drawn from src, which
+// computes in the precision given. Codebooks are to be initialised before the first step. It returns an error if c.Check does, if
+// names are empty or there twice, or if there are none though the decoder is conditioned on them.
 func New(c Config, speakers []string, precision dilated.Precision, src rand.Source) (*Model, error) {
 	if err := c.Check(); err != nil {
 		return nil, err

@@ -39,7 +39,8 @@ func trainVQVAECommand() *cli.Command {
 		Name:      "vqvae",
 		Usage:     "train encoder, bottleneck and decoder",
 		ArgsUsage: " ",
-		Description: "Trains on the train split of a corpus, or of a collection of pictures with the preset image, in a folder of its own, RUN, until a budget is spent or Ctrl-C is pressed.\n" +
+		Description: "Trains on the train split of a corpus, or of a collection of pictures with the preset image, in a folder of\n" +
+			"its own, RUN, until a budget is spent or Ctrl-C is pressed.\n" +
 			"The same command goes on where a training was interrupted, by whatever, as if it had not been; then --corpus and\n" +
 			"--out are enough. RUN holds\n\n" +
 			"   metrics.jsonl       losses and validations, a JSON object in each line; also as TensorBoard's event files\n" +
