@@ -4,6 +4,7 @@ package evaluate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -49,6 +50,8 @@ type Report struct {
 	KL float64 `json:"kl_bits_per_frame,omitempty"`
 
 	Codes // empty for a model without codes
+
+	Bits *BitsPerDim `json:"bits_per_dim,omitempty"` // of pictures; else nil
 }
 
 // Codes describes the codes of a set of recordings. H is the entropy of their distribution over the whole set.
@@ -135,7 +138,7 @@ func NLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, o Options) (
 			return Report{}, err
 		}
 		b.read(cache, crops[from:from+o.Batch], speakers)
-		b.measure(m, o.Arena, &r, counts)
+		measure(m, b.Batch, b.wrong, o.Arena, &r, counts)
 		o.Arena.Reset()
 		if o.Progress != nil {
 			o.Progress(from+o.Batch, len(crops))
@@ -158,6 +161,9 @@ func Check(m *vqvae.Model, cache *corpora.Cache, o Options) error {
 
 // plan puts what zeros stand for in their place, and returns the crops, and the model's ids of the corpus's speakers.
 func (o *Options) plan(m *vqvae.Model, cache *corpora.Cache) (crops []crop, speakers []int32, err error) {
+	if m.Config.Image != nil {
+		return nil, nil, errors.New("the model is one of pictures, the corpus one of sound")
+	}
 	hop := m.Config.Hop()
 	if o.Crop == 0 {
 		o.Crop = (8192 + hop - 1) / hop * hop
@@ -269,8 +275,8 @@ func (b *batch) read(cache *corpora.Cache, crops []crop, ids []int32) {
 	b.front.Fill(&b.Batch, b.samples)
 }
 
-// measure adds the likelihoods of the batch to those in r, and its codes to counts.
-func (b *batch) measure(m *vqvae.Model, a *tensor.Arena, r *Report, counts map[int32]int64) {
+// measure adds the likelihoods of a batch to those in r, and its codes to counts. Wrong is room for speakers, nil if there are not two.
+func measure(m *vqvae.Model, b vqvae.Batch, wrong []int32, a *tensor.Arena, r *Report, counts map[int32]int64) {
 	v := m.Latent(a, b.Input)
 	for _, k := range v.Codes {
 		counts[k]++
@@ -294,10 +300,10 @@ func (b *batch) measure(m *vqvae.Model, a *tensor.Arena, r *Report, counts map[i
 	}
 	r.Constant += nll(other, b.Speakers)
 
-	if b.wrong != nil {
+	if wrong != nil {
 		for i, s := range b.Speakers {
-			b.wrong[i] = (s + 1) % int32(m.Speakers.Len())
+			wrong[i] = (s + 1) % int32(m.Speakers.Len())
 		}
-		r.WrongSpeaker += nll(v.Vectors, b.wrong)
+		r.WrongSpeaker += nll(v.Vectors, wrong)
 	}
 }

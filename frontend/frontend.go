@@ -13,6 +13,7 @@
 package frontend
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/vqaudio/vqaudio/audio/spectrum"
@@ -29,9 +30,12 @@ type Frontend struct {
 	idle     parallel.Pool[analysis]
 }
 
-// New returns the front end of models of the configuration, which has passed its Check. It returns an error if there are no such
-// features at the configuration's rate.
+// New returns the front end of models of the configuration, which has passed its Check. It returns an error if that is of
+// pictures, or if there are no such features at the configuration's rate.
 func New(c vqvae.Config) (*Frontend, error) {
+	if c.Image != nil {
+		return nil, errors.New("the model is one of pictures, not of sound")
+	}
 	f := &Frontend{config: c, law: lawOf(c), features: featuresOf(c)}
 	if c.Encoder.Input == vqvae.Wave {
 		return f, nil

@@ -56,6 +56,9 @@ func (p Perturbation) Check(c vqvae.Config) error {
 	if !(p.Noise >= 0 && p.Noise <= maxNoise) {
 		return fmt.Errorf("noise %g: want 0 to %d", p.Noise, maxNoise)
 	}
+	if p != (Perturbation{}) && c.Image != nil {
+		return fmt.Errorf("warp %g, colour %g and noise %g for a model of pictures: want 0", p.Warp, p.Colour, p.Noise)
+	}
 	if (p.Warp > 0 || p.Colour > 0) && c.Encoder.Input != vqvae.LogMel {
 		return fmt.Errorf("warp %g and colour %g with the encoder input %q: want 0, or %q", p.Warp, p.Colour, c.Encoder.Input, vqvae.LogMel)
 	}

@@ -124,10 +124,18 @@ func TestPerturbationCheck(t *testing.T) {
 		{vqvae.Wave, Perturbation{Warp: 0.2}, `encoder input "wave"`},
 		{vqvae.MFCC, Perturbation{Colour: 1}, `encoder input "mfcc"`},
 		{vqvae.LogMel, Perturbation{Warp: 2}, "warp 2"},
+		{vqvae.Wave, Perturbation{Noise: 1}, ""},
+		{vqvae.Wave, Perturbation{Noise: -1}, "noise -1"},
+		{"", Perturbation{}, ""},
+		{"", Perturbation{Noise: 1}, "model of pictures"},
 		{vqvae.LogMel, Perturbation{Warp: math.NaN()}, "warp NaN"},
 		{vqvae.LogMel, Perturbation{Colour: -1}, "colour -1"},
 	} {
-		if err := c.p.Check(tiny(c.input)); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+		config := tiny(c.input)
+		if c.input == "" {
+			config = vqvae.Config{Image: &vqvae.ImageConfig{}}
+		}
+		if err := c.p.Check(config); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v with %s: %v, want %q", c.p, c.input, err, c.want)
 		}
 	}

@@ -2,6 +2,8 @@ package nn
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/vqaudio/vqaudio/internal/kernel"
 	"github.com/vqaudio/vqaudio/internal/parallel"
@@ -52,6 +54,22 @@ func (t *crossEntropy) Run(item int) {
 	for _, v := range nll {
 		t.sums[item] += float64(v)
 	}
+}
+
+// ExpectedClass returns the class nearest to the mean of the classes, taken as numbers, under a softmax over logits. If a logit is
+// NaN the result is some class.
+func ExpectedClass(logits []float32) int32 {
+	top := slices.Max(logits)
+	sum, mean := 0.0, 0.0
+	for i, v := range logits {
+		p := math.Exp(float64(v - top))
+		sum += p
+		mean += p * float64(i)
+	}
+	if mean /= sum; mean >= 0 {
+		return int32(mean + 0.5)
+	}
+	return 0
 }
 
 // MSE is the mean of the squares of y - target, over all elements: loss = 1/n sum_i (y_i - target_i)^2 and

@@ -407,3 +407,61 @@ func BenchmarkLosses(b *testing.B) {
 		})
 	}
 }
+
+// TestLogisticMixtureMean compares the mean with that of many draws, of narrow logistics that lie within the range.
+func TestLogisticMixtureMean(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 2))
+	for _, l := range []LogisticMixture{{1, 256, 3}, {1, 65536, 1}} {
+		params := make([]float32, l.Width())
+		for i := range l.Mixtures {
+			params[i], params[l.Mixtures+i], params[2*l.Mixtures+i] = r.Float32(), r.Float32()-0.5, -4
+		}
+		const n = 20000
+		sum := 0.0
+		for k := range n {
+			sum += float64(l.Draw(params, 1, (float64(k)+0.5)/n))
+		}
+		var got [1]int32
+		l.Mean(got[:], params)
+		if want := sum / n; math.Abs(float64(got[0])-want) > 0.6+1e-4*float64(l.Levels) {
+			t.Errorf("%+v: mean %d, of draws %v", l, got[0], want)
+		}
+	}
+	// Of two RGB logistics, one with weight 3/4: means by hand, that of G through tanh(c0) R, that of B limited to 1.
+	l := LogisticMixture{3, 256, 2}
+	params := make([]float32, l.Width())
+	params[0] = float32(math.Log(3))
+	params[2], params[3] = 0.5, -0.5       // R
+	params[8], params[9] = 0.1, 0.3        // G
+	params[6] = float32(math.Atanh(0.4))   // c0
+	params[14], params[15] = 2, -1         // B
+	params[18] = float32(math.Atanh(0.2))  // c2
+	params[13] = float32(math.Atanh(-0.5)) // c1 of the second: -1 + 0.25
+	var got [3]int32
+	l.Mean(got[:], params)
+	level := func(x float64) int32 { return int32((x+1)/2*255 + 0.5) }
+	want := [3]int32{level(0.75*0.5 - 0.25*0.5), level(0.75*(0.1+0.4*0.5) + 0.25*0.3), level(0.75*1 + 0.25*(-1+0.25))}
+	if got != want {
+		t.Errorf("means %v, want %v", got, want)
+	}
+}
+
+func TestExpectedClass(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, test := range []struct {
+		logits []float32
+		want   int32
+	}{
+		{[]float32{0}, 0},
+		{[]float32{-1e9, 3e38, -3e38}, 1},
+		{[]float32{7, 7, 7, 7, 7}, 2},
+		{[]float32{0, -100, -100, 0, float32(math.Log(2))}, 3}, // (0 + 3 + 2*4) / 4
+		{[]float32{-1000, -1000, 0}, 2},
+		{[]float32{nan, 0}, 0},
+		{[]float32{0, inf}, 0},
+	} {
+		if got := ExpectedClass(test.logits); got != test.want {
+			t.Errorf("%v: %d, want %d", test.logits, got, test.want)
+		}
+	}
+}

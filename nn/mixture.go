@@ -123,6 +123,41 @@ func (l LogisticMixture) Draw(params []float32, temperature, uniform float64) in
 	return l.nearest(float64(params[m+heaviest])) // NaN
 }
 
+// Mean writes to levels, one for each channel, those nearest to the mean of the mixture that params [Width()] give: the mean over
+// its logistics, by their weights, of their means, each limited to the range of the levels.
+func (l LogisticMixture) Mean(levels []int32, params []float32) {
+	m := l.Mixtures
+	if len(params) != l.Width() || len(levels) != l.Channels {
+		panic(fmt.Sprintf("nn.LogisticMixture: %d levels, %d parameters, want %d, %d", len(levels), len(params), l.Channels, l.Width()))
+	}
+	heaviest := params[0]
+	for _, v := range params[:m] {
+		heaviest = max(heaviest, v)
+	}
+	var mean [3]float64
+	sum := 0.0
+	for i := range m {
+		weight := math.Exp(float64(params[i] - heaviest))
+		sum += weight
+		var x [3]float64 // the means of this logistic, those of G and B by the ones before them
+		coefficient := func(c int) float64 { return math.Tanh(float64(params[m+c*3*m+2*m+i])) }
+		for c := range levels {
+			v := float64(params[m+c*l.perChannel()*m+i])
+			switch c {
+			case 1:
+				v += coefficient(0) * x[0]
+			case 2:
+				v += coefficient(1)*x[0] + coefficient(2)*x[1]
+			}
+			x[c] = min(max(v, -1), 1)
+			mean[c] += weight * x[c]
+		}
+	}
+	for c := range levels {
+		levels[c] = l.nearest(mean[c] / sum)
+	}
+}
+
 // nearest returns the level nearest to x, of NaN the first.
 func (l LogisticMixture) nearest(x float64) int32 {
 	last := float64(l.Levels - 1)

@@ -19,11 +19,8 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/vqaudio/vqaudio/checkpoint"
-	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/dilated"
-	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/files"
-	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
@@ -36,7 +33,7 @@ import (
 //	events.out.tfevents...                 the same for TensorBoard, a file for each start
 //	checkpoints/step-00001000.safetensors  all that it takes to go on; the last ones
 //	best.safetensors                       the model of the best validation, with averaged weights if there are any
-//	samples/                               sound and pictures of some utterances of the validation split
+//	samples/                               what becomes of some utterances, or pictures, of the validation split
 //	lock                                   locked while a program trains
 const (
 	configName      = "config.json"
@@ -93,9 +90,10 @@ type runConfig struct {
 // corpusConfig tells a corpus from others, and somebody who reads it what it was.
 type corpusConfig struct {
 	Checksum   string `json:"checksum"` // as [corpora.SamplerState] has it
-	Utterances int    `json:"utterances"`
-	Samples    int64  `json:"samples"`
-	Speakers   int    `json:"speakers"`
+	Utterances int    `json:"utterances,omitempty"`
+	Samples    int64  `json:"samples,omitempty"`
+	Speakers   int    `json:"speakers,omitempty"`
+	Pictures   int    `json:"pictures,omitempty"` // for training and validation
 }
 
 // folder is that of a run, locked.
@@ -295,25 +293,20 @@ func (f *folder) prune(step, every, keep int) error {
 
 // start begins a training, or goes on with the one in the folder.
 func start(c Config, o Options, f *folder) (*run, error) {
-	cache, s := o.Corpus, c.Training
-	if cache.Rate() != c.Model.Rate {
-		return nil, fmt.Errorf("the corpus is at %d Hz, the model at %d Hz: prepare the corpus at that rate, or set model.rate", cache.Rate(), c.Model.Rate)
-	}
-	front, err := frontend.New(c.Model)
-	if err != nil {
-		return nil, err
-	}
-	sampler, err := corpora.NewSampler(cache, corpora.SamplerConfig{Split: corpora.Train, Segment: s.Segment, Batch: s.Batch, Seed: s.Seed})
-	if err != nil {
-		return nil, err
-	}
 	r := &run{
-		config: c, options: o, folder: f, sampler: sampler, front: front, random: rand.NewChaCha8([32]byte{}),
-		batch:    front.NewBatch(s.Batch, s.Segment),
-		schedule: s.schedule(), saved: -1, began: time.Now(), recent: newRecent(c.Model.Bottleneck, s.Batch*s.Segment/c.Model.Hop()),
+		config: c, options: o, folder: f, random: rand.NewChaCha8([32]byte{}),
+		schedule: c.Training.schedule(), saved: -1, began: time.Now(), recent: newRecent(c.Model.Bottleneck, c.batch()/c.Model.Hop()),
+	}
+	begin := newSound
+	if c.Model.Image != nil {
+		begin = newPictures
+	}
+	var err error
+	if r.sampler, err = begin(r); err != nil {
+		return nil, err
 	}
 	if err := r.begin(); err != nil {
-		sampler.Close()
+		r.sampler.Close()
 		return nil, err
 	}
 	return r, nil
@@ -321,20 +314,16 @@ func start(c Config, o Options, f *folder) (*run, error) {
 
 // begin makes the model, new or from the last checkpoint.
 func (r *run) begin() error {
-	cache, s := r.options.Corpus, r.config.Training
-	precision, err := s.precision()
+	precision, err := r.config.Training.precision()
 	if err != nil {
 		return err
 	}
-	if r.model, err = vqvae.New(r.config.Model, cache.Speakers(), precision, r.draw("weights")); err != nil {
+	if r.model, err = vqvae.New(r.config.Model, r.sampler.speakers(), precision, r.draw("weights")); err != nil {
 		return err
 	}
 	r.parameters = r.model.Parameters()
 	r.adam = nn.NewAdam(r.parameters)
-	corpus := corpusConfig{Checksum: r.sampler.State().Cache, Utterances: len(cache.Utterances()), Speakers: len(cache.Speakers())}
-	for _, u := range cache.Utterances() {
-		corpus.Samples += u.Samples
-	}
+	corpus := r.sampler.corpus()
 
 	file, step, err := r.folder.load(math.MaxInt, 1, r.note)
 	if err != nil {
@@ -344,13 +333,13 @@ func (r *run) begin() error {
 		if list := differences(was.Config, r.config); len(list) > 0 {
 			return &ConfigError{r.folder.dir, list}
 		}
-		if was.Corpus != corpus || file != nil && !slices.Equal(file.Model.Speakers.Names(), cache.Speakers()) {
+		if was.Corpus != corpus || file != nil && !slices.Equal(file.Model.Speakers.Names(), r.sampler.speakers()) {
 			return r.otherCorpus(file)
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := evaluate.Check(r.model, cache, r.validation()); err != nil {
+	if err := r.sampler.check(); err != nil {
 		return fmt.Errorf("validation: %w", err)
 	}
 	if err := r.folder.writeConfig(runConfig{r.config, corpus}); err != nil {
@@ -366,7 +355,7 @@ func (r *run) begin() error {
 func (r *run) otherCorpus(file *checkpoint.File) error {
 	e := &CorpusError{Dir: r.folder.dir}
 	if file != nil {
-		was, now := file.Model.Speakers.Names(), r.options.Corpus.Speakers()
+		was, now := file.Model.Speakers.Names(), r.sampler.speakers()
 		for _, name := range was {
 			if !slices.Contains(now, name) {
 				e.Missing = append(e.Missing, name)
@@ -407,24 +396,26 @@ const withoutEntries = 512
 
 // initialise measures features, and makes codebooks of encoder outputs, for the first batches: eight frames for each entry, about.
 func (r *run) initialise() error {
-	frames, entries := len(r.batch.Levels)/r.config.Model.Hop(), withoutEntries
+	frames, entries := r.config.batch()/r.config.Model.Hop(), withoutEntries
 	if r.model.Quantiser != nil {
 		entries = r.config.Model.Bottleneck.Entries
 	}
-	first := r.sampler.State()
+	var first state
+	r.sampler.position(&first)
 	var batches []vqvae.Batch
 	var inputs []tensor.Tensor
 	for range (8*entries + frames - 1) / frames {
-		b := r.front.NewBatch(r.batch.Size, r.config.Training.Segment)
-		r.front.Fill(&b, r.sampler.Next().Samples)
+		b := clone(r.sampler.Next())
 		batches, inputs = append(batches, b), append(inputs, b.Input)
 	}
 	defer r.arena.Reset()
-	r.model.Encoder.Standardise(inputs)
+	if r.model.Encoder != nil {
+		r.model.Encoder.Standardise(inputs)
+	}
 	if err := r.model.InitialiseCodebooks(&r.arena, batches, r.draw("codebook")); err != nil {
 		return err
 	}
-	return r.sampler.Restore(first)
+	return r.sampler.restore(first)
 }
 
 // makeAverage begins the average of weights, the entries of codebooks among them.
@@ -457,7 +448,7 @@ func (r *run) resume(file *checkpoint.File, step int) error {
 	if r.state.Step != step {
 		return fmt.Errorf("%s is a checkpoint of step %d", r.folder.checkpoint(step), r.state.Step)
 	}
-	if err := r.sampler.Restore(r.state.Sampler); err != nil {
+	if err := r.sampler.restore(r.state); err != nil {
 		return err
 	}
 	r.saved, r.savedLines = r.state.Step, r.state.Lines
@@ -495,7 +486,8 @@ func (r *run) restore(file *checkpoint.File) error {
 // history returns the state as JSON.
 func (r *run) history() ([]byte, error) {
 	now := r.state
-	now.Seconds, now.Training, now.Sampler = r.seconds(), r.config.Training, r.sampler.State()
+	now.Seconds, now.Training = r.seconds(), r.config.Training
+	r.sampler.position(&now)
 	return json.Marshal(now)
 }
 

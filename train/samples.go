@@ -26,8 +26,8 @@ const (
 // sample writes what has become of a few utterances of the validation split: spread evenly over it, the same every time. For
 // each there are the original, the decoder's voice for what the bottleneck leaves of it with its own speaker, and with the speaker that is half the
 // table further on. Each is a WAV file and a picture, in the folder samples and for TensorBoard.
-func (r *run) sample(ctx context.Context) error {
-	cache := r.options.Corpus
+func (r *sound) sample(ctx context.Context) error {
+	cache := r.cache
 	var valid []int
 	for i, u := range cache.Utterances() {
 		if u.Split == corpora.Valid {
@@ -96,7 +96,7 @@ func (r *run) sample(ctx context.Context) error {
 }
 
 // writeSample writes a sound and its picture.
-func (r *run) writeSample(name string, levels, codes []int32) error {
+func (r *sound) writeSample(name string, levels, codes []int32) error {
 	rate := r.config.Model.Rate
 	samples, block := make([]float32, len(levels)), make([]float64, len(levels))
 	r.front.Samples(samples, levels)

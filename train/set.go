@@ -108,6 +108,9 @@ func differences(was, now Config) []string {
 	now.Training.Steps, now.Training.Minutes, now.Training.Keep = was.Training.Steps, was.Training.Minutes, was.Training.Keep
 	a, b := toTree(was), toTree(now)
 	var list []string
+	if (was.Model.Image == nil) != (now.Model.Image == nil) {
+		return []string{"a model of sound and one of pictures"}
+	}
 	for _, key := range keys(a, "") {
 		x, y := at(a, key), at(b, key)
 		if !bytes.Equal(x, y) {

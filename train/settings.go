@@ -30,13 +30,13 @@ type Settings struct {
 	Minutes float64 `json:"minutes"` // spent in training, validation and saving; 0 is no limit
 
 	Seed    uint64 `json:"seed"`
-	Batch   int    `json:"batch"`   // segments of a step
-	Segment int    `json:"segment"` // samples of a segment, a multiple of the model's hop
+	Batch   int    `json:"batch"`             // segments of a step, or pictures
+	Segment int    `json:"segment,omitempty"` // samples of a segment, a multiple of the model's hop; 0 for pictures
 
-	// What the model sees of a segment is perturbed: see [frontend.Perturbation]. 0 is not at all.
-	Warp   float64 `json:"warp"`
-	Colour float64 `json:"colour"` // dB
-	Noise  float64 `json:"noise"`
+	// What the model sees of a segment is perturbed: see [frontend.Perturbation]. 0 is not at all, as for pictures.
+	Warp   float64 `json:"warp,omitempty"`
+	Colour float64 `json:"colour,omitempty"` // dB
+	Noise  float64 `json:"noise,omitempty"`
 
 	// The optimiser is Adam. Its rate rises over the steps of WarmUp, and from then on halves every Halve steps; 0 keeps it.
 	LearningRate float64 `json:"learning_rate"`
@@ -48,20 +48,20 @@ type Settings struct {
 	// Precision of products: "float32", "bfloat16", or "auto": bfloat16 where the processor multiplies it in tiles (AMX).
 	Precision string `json:"precision"`
 
-	LogEvery        int `json:"log_every"`        // steps from one line of training to the next
-	ValidateEvery   int `json:"validate_every"`   // steps from one validation to the next; 0 validates at the end only
-	ValidationCrop  int `json:"validation_crop"`  // samples of a crop, a multiple of the model's hop
-	ValidationCrops int `json:"validation_crops"` // crops at most, evenly spread over the split; 0 is all
-	SampleEvery     int `json:"sample_every"`     // steps from one set of audio samples to the next, a multiple of ValidateEvery; 0 makes none
-	SaveEvery       int `json:"save_every"`       // steps from one checkpoint to the next
-	Keep            int `json:"keep"`             // checkpoints that are kept, the last ones, at least 2
+	LogEvery        int `json:"log_every"`                 // steps from one line of training to the next
+	ValidateEvery   int `json:"validate_every"`            // steps from one validation to the next; 0 validates at the end only
+	ValidationCrop  int `json:"validation_crop,omitempty"` // samples of a crop, a multiple of the model's hop; 0 for pictures
+	ValidationCrops int `json:"validation_crops"`          // crops, or pictures, at most, evenly spread over the split; 0 is all
+	SampleEvery     int `json:"sample_every"`              // steps from one set of samples, sound or pictures, to the next, a multiple of ValidateEvery; 0 makes none
+	SaveEvery       int `json:"save_every"`                // steps from one checkpoint to the next
+	Keep            int `json:"keep"`                      // checkpoints that are kept, the last ones, at least 2
 }
 
 //go:embed presets/*.json
 var presets embed.FS
 
-// Presets returns the names of the presets, from small to large.
-func Presets() []string { return []string{"tiny", "small", "base", "mel", "large", "paper"} }
+// Presets returns the names of the presets, those of sound from small to large, then that of pictures.
+func Presets() []string { return []string{"tiny", "small", "base", "mel", "large", "paper", "image"} }
 
 // Preset returns a configuration by its name. Those of the name are files in the folder presets of this package.
 func Preset(name string) (Config, error) {
@@ -100,11 +100,18 @@ const maxBatchSamples = 1 << 26
 
 // Check returns what is wrong with the configuration.
 func (c Config) Check() error {
+	s, pictures := c.Training, c.Model.Image != nil
+	if pictures { // whose size may still be open; none is smaller
+		c.Model = c.Model.Sized(c.Model.Image.Stride(), c.Model.Image.Stride(), 1)
+	}
 	if err := c.Model.Check(); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
-	s := c.Training
-	const many = 1 << 40
+	const many, segment = 1 << 40, 1 << 24
+	least, longest := 1.0, float64(segment)
+	if pictures {
+		least, longest = 0, 0
+	}
 	for _, v := range []struct {
 		name            string
 		value, min, max float64
@@ -112,8 +119,8 @@ func (c Config) Check() error {
 		{"steps", float64(s.Steps), 0, many},
 		{"minutes", s.Minutes, 0, many},
 		{"batch", float64(s.Batch), 1, 1 << 12},
-		{"segment", float64(s.Segment), 1, 1 << 24},
-		{"validation_crop", float64(s.ValidationCrop), 1, 1 << 24},
+		{"segment", float64(s.Segment), least, longest},
+		{"validation_crop", float64(s.ValidationCrop), least, longest},
 		{"learning_rate", s.LearningRate, 0, 1},
 		{"warm_up", float64(s.WarmUp), 0, many},
 		{"halve", float64(s.Halve), 0, many},
@@ -138,20 +145,34 @@ func (c Config) Check() error {
 			return fmt.Errorf("training.%s %d: want a multiple of the model's hop of %d, as %d is", v.name, v.value, hop, (v.value+hop-1)/hop*hop)
 		}
 	}
-	if s.Segment > maxBatchSamples/s.Batch {
-		return fmt.Errorf("training.batch %d of training.segment %d: want at most %d samples in all", s.Batch, s.Segment, maxBatchSamples)
+	if samples := c.batch() / s.Batch; samples > maxBatchSamples/s.Batch {
+		what := "training.segment"
+		if pictures {
+			what = "pictures with samples"
+		}
+		return fmt.Errorf("training.batch %d of %s %d: want at most %d samples in all", s.Batch, what, samples, maxBatchSamples)
 	}
 	if s.SampleEvery > 0 && (s.ValidateEvery == 0 || s.SampleEvery%s.ValidateEvery != 0) {
 		return fmt.Errorf("training.sample_every %d: want a multiple of training.validate_every, which is %d", s.SampleEvery, s.ValidateEvery)
 	}
-	if _, err := frontend.New(c.Model); err != nil {
-		return fmt.Errorf("model: %w", err)
+	if !pictures {
+		if _, err := frontend.New(c.Model); err != nil {
+			return fmt.Errorf("model: %w", err)
+		}
 	}
 	if err := s.perturbation().Check(c.Model); err != nil {
 		return fmt.Errorf("training.%w", err)
 	}
 	_, err := s.precision()
 	return err
+}
+
+// batch is the number of samples of a batch.
+func (c Config) batch() int {
+	if c.Model.Image != nil {
+		return c.Training.Batch * c.Model.Image.Samples()
+	}
+	return c.Training.Batch * c.Training.Segment
 }
 
 // precision returns what Precision stands for on this machine.

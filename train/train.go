@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/vqaudio/vqaudio/corpora"
+	"github.com/vqaudio/vqaudio/corpora/images"
 	"github.com/vqaudio/vqaudio/evaluate"
-	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
@@ -21,14 +21,15 @@ import (
 
 // Options say what [Run] works with.
 type Options struct {
-	Corpus *corpora.Cache
-	Out    string // the folder of the run
+	Corpus *corpora.Cache // for a model of sound
+	Images *images.Corpus // for one of pictures
+	Out    string         // the folder of the run
 
 	Step func(Progress)    // called after every step; may be nil
 	Note func(text string) // called with what has happened, a line without its end; may be nil
 }
 
-// Progress is where a training stands.
+// Progress is where a training stands. Samples of pictures are channels of pixels.
 type Progress struct {
 	Step       int
 	Loss       float64 // of the step; NaN if it was skipped
@@ -41,7 +42,7 @@ type Progress struct {
 }
 
 // Run trains until the budget of the configuration is spent, and returns where the training then stands. A model whose level
-// is not set is of that of the corpus. If o.Out holds a run
+// is not set is of that of the corpus, and one of pictures whose size is left open of that of the pictures. If o.Out holds a run
 // it goes on: with the same configuration and corpus, and then everything but the time it takes is as if it had never been
 // interrupted. With another configuration (budget and number of checkpoints apart) the error is a *[ConfigError], with
 // another corpus a *[CorpusError], while another program trains there [ErrBusy]; then nothing has been changed.
@@ -49,8 +50,10 @@ type Progress struct {
 // When ctx is cancelled, Run finishes the step, saves, and returns ctx.Err(). Where something cannot be written it stops with
 // an error; the last checkpoint that could be written stays, and a training can go on from there.
 func Run(ctx context.Context, c Config, o Options) (Progress, error) {
-	if c.Model.Level == 0 {
+	if i := o.Images; c.Model.Image == nil && c.Model.Level == 0 && o.Corpus != nil {
 		c.Model.Level = o.Corpus.Level()
+	} else if i != nil && i.Train != nil {
+		c.Model = c.Model.Sized(i.Train.Height, i.Train.Width, i.Train.Channels)
 	}
 	if err := c.Check(); err != nil {
 		return Progress{}, err
@@ -81,11 +84,10 @@ type run struct {
 	config     Config
 	options    Options
 	folder     *folder
-	sampler    *corpora.Sampler
-	front      *frontend.Frontend
+	sampler    source
 	arena      tensor.Arena
 	random     *rand.ChaCha8 // seeded anew for each use: see draw
-	batch      vqvae.Batch
+	batch      vqvae.Batch   // the last one
 	schedule   nn.Schedule
 	log        *log
 	saved      int       // step of the last checkpoint, -1 if there is none
@@ -109,8 +111,9 @@ type state struct {
 	Samples     int64                `json:"samples"`
 	Seconds     float64              `json:"seconds"` // spent before this start; in a checkpoint, until it
 	Training    Settings             `json:"training"`
-	Sampler     corpora.SamplerState `json:"sampler"`
-	Lines       int                  `json:"lines"` // of the metrics
+	Sampler     corpora.SamplerState `json:"sampler,omitzero"` // of sound,
+	Images      images.SamplerState  `json:"images,omitzero"`  // or of pictures
+	Lines       int                  `json:"lines"`            // of the metrics
 	Guard       guard                `json:"guard"`
 	Window      window               `json:"window"`
 	Validations []Validation         `json:"validations"`
@@ -187,11 +190,8 @@ var poison func(r *run, l vqvae.Losses) vqvae.Losses
 // step trains on the next batch.
 func (r *run) step() error {
 	defer r.arena.Reset()
-	next := r.sampler.Next()
-	r.front.Fill(&r.batch, next.Samples)
-	r.front.Perturb(&r.batch, r.config.Training.perturbation(), r.draw("perturbation"))
-	copy(r.batch.Speakers, next.Speakers)
-
+	r.sampler.Next()
+	r.batch = r.sampler.perturbed(r.draw("perturbation"))
 	r.parameters.ZeroGrad()
 	losses := r.model.Step(&r.arena, r.batch, r.draw("step"))
 	if poison != nil {
@@ -262,7 +262,7 @@ func (r *run) validate(ctx context.Context) error {
 		r.average.SwapIn()
 		defer r.average.SwapOut()
 	}
-	report, err := evaluate.NLL(ctx, r.model, r.options.Corpus, r.validation())
+	report, err := r.sampler.validate(ctx)
 	if err != nil {
 		return err
 	}
@@ -272,7 +272,7 @@ func (r *run) validate(ctx context.Context) error {
 		return nil
 	}
 	if s.SampleEvery > 0 && r.state.Step%s.SampleEvery == 0 {
-		if err := r.sample(ctx); err != nil {
+		if err := r.sampler.sample(ctx); err != nil {
 			return err
 		}
 	}
@@ -296,6 +296,9 @@ func (r *run) validate(ctx context.Context) error {
 		latent += fmt.Sprintf(", perplexity %.0f, %d of %d codes", v.Perplexity, v.Used, v.Entries)
 	case vqvae.VAE:
 		latent += fmt.Sprintf(", KL %.2f bits per frame", v.KL)
+	}
+	if v.Bits != nil {
+		latent += fmt.Sprintf(", %.3f bits/dim and %.3f of codes", v.Bits.Reconstruction, v.Bits.Codes)
 	}
 	r.note("step %d: validation %.3f nats per sample, shuffled %.3f, constant %.3f%s", v.Step, v.True, v.Shuffled, v.Constant, latent)
 	return r.logValidation(v)

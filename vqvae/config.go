@@ -1,20 +1,35 @@
 package vqvae
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/wavenet"
 )
 
-// Config is the shape of a [Model].
+// Config is the shape of a [Model]: of sound, or of pictures if Image is there, and then of that and the bottleneck alone.
 type Config struct {
+	Image *ImageConfig `json:"image,omitempty"` // nil for sound
+
 	Rate       int              `json:"rate"`   // of the sound, in Hz
 	Levels     int              `json:"levels"` // of a sample: of mu-law, or with a mixture 65536 linear ones
 	Level      float64          `json:"level"`  // RMS in dBFS that the speech of training was brought to; 0 if it was as recorded
 	Encoder    EncoderConfig    `json:"encoder"`
 	Bottleneck BottleneckConfig `json:"bottleneck"`
 	Decoder    DecoderConfig    `json:"decoder"`
+}
+
+// MarshalJSON leaves what is of sound out of a model of pictures.
+func (c Config) MarshalJSON() ([]byte, error) {
+	if c.Image != nil {
+		return json.Marshal(struct {
+			Image      *ImageConfig     `json:"image"`
+			Bottleneck BottleneckConfig `json:"bottleneck"`
+		}{c.Image, c.Bottleneck})
+	}
+	type sound Config
+	return json.Marshal(sound(c))
 }
 
 // EncoderConfig is the shape of an [Encoder]: a convolution for each number of Channels, strided by the number of the same
@@ -73,8 +88,13 @@ func (c Config) InputHop() int {
 	return c.Rate / featureRate
 }
 
-// Hop is the number of samples of a code.
-func (c Config) Hop() int { return c.InputHop() * c.Encoder.Stride() }
+// Hop is the number of samples of a code; of a picture, those of a square of pixels with all their channels.
+func (c Config) Hop() int {
+	if c.Image != nil {
+		return c.Image.Stride() * c.Image.Stride() * c.Image.Channels
+	}
+	return c.InputHop() * c.Encoder.Stride()
+}
 
 // DecoderConfig is the part of a [wavenet.Config] that the rest of the model does not determine.
 type DecoderConfig struct {
@@ -116,6 +136,9 @@ const MaxElements = 1 << 27
 
 // Check returns what is wrong with the configuration.
 func (c Config) Check() error {
+	if c.Image != nil {
+		return c.checkImage()
+	}
 	if len(c.Encoder.Channels) != len(c.Encoder.Strides) {
 		return fmt.Errorf("encoder with %d channels and %d strides: want as many", len(c.Encoder.Channels), len(c.Encoder.Strides))
 	}
@@ -178,6 +201,9 @@ func (c Config) Check() error {
 // Elements is the number of elements of the parameters and the state of a model of so many speakers: of what a file that
 // holds it must hold at least. The configuration has passed all other checks.
 func (c Config) Elements(speakers int) int64 {
+	if c.Image != nil {
+		return c.imageElements()
+	}
 	n, in := int64(0), c.Encoder.InputChannels()
 	if c.Encoder.Input != Wave {
 		n += 2 * int64(in) // mean and deviation

@@ -78,3 +78,25 @@ func ExampleStream() {
 	fmt.Println(len(codes), "codes, one for every", config.Hop(), "samples")
 	// Output: 250 codes, one for every 4 samples
 }
+
+// A model of pictures makes a map of codes of each, and pictures of codes.
+func Example_pictures() {
+	c := vqvae.Config{
+		Image:      &vqvae.ImageConfig{Height: 16, Width: 24, Channels: 3, Layers: []int{16, 16}, Blocks: 1, Hidden: 16, Mixture: 2},
+		Bottleneck: config.Bottleneck,
+	}
+	model, err := vqvae.New(c, nil, dilated.Float32, rand.NewPCG(1, 2))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	arena, pictures := new(tensor.Arena), tensor.New(2, 16, 24, 3) // from -1 to 1
+	codes := model.Codes(arena, pictures)
+	height, width := c.Image.Map()
+	fmt.Println(len(codes), "codes of two pictures, a map of", height, "x", width, "each")
+	levels := model.Picture(arena, model.Embed(arena, codes, 2))
+	fmt.Println(len(levels), "levels")
+	// Output:
+	// 48 codes of two pictures, a map of 4 x 6 each
+	// 2304 levels
+}

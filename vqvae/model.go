@@ -5,11 +5,15 @@
 //
 // The encoder sees a tensor [B, N, channels], a step for each [Config.InputHop] samples, and the decoder levels, int32 from 0 to
 // Levels-1, with silence at Levels/2. Package frontend makes both of sound, and sound of levels.
+//
+// The same model is there for pictures, [Config.Image]: convolutions in two dimensions take the place of both encoder and WaveNet, a
+// code stands for a square of pixels, and a sample is a channel of a pixel, with 256 levels.
 package vqvae
 
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/internal/kernel"
@@ -25,7 +29,9 @@ import (
 //	e      = Bottleneck(z_e)                            [B, T/hop, D]
 //	loss   = -log p(levels | e, Voices[speaker]) + losses of the bottleneck
 //
-// where Decoder gives p. All may be read by several goroutines at once; training is for one.
+// where Decoder gives p. Of a picture vectors are [B, H/stride, W/stride, D], ImageEncoder and ImageDecoder take the place of
+// Encoder and Decoder, and the samples are independent of each other but for what e tells, and what a mixture tells of the channels
+// of one pixel. All may be read by several goroutines at once; training is for one.
 type Model struct {
 	Config     Config
 	Speakers   *speaker.Table
@@ -34,11 +40,13 @@ type Model struct {
 	Quantiser  *Quantiser    // the same; nil if it is another kind of bottleneck
 	Voices     *nn.Embedding // [speakers, Config.Decoder.Speaker]; nil without speakers
 	Decoder    *wavenet.Net
+
+	ImageEncoder, ImageDecoder *ImageNet // of pictures, in the place of Encoder and Decoder; else nil
 }
 
-// New returns a model of the speakers named, with weights drawn from src, which computes in the precision given. Codebooks
-// are to be initialised before the first step. It returns an error if c.Check does, if names are empty or there twice, or if
-// there are none though the decoder is conditioned on them.
+// New returns a model of the speakers named, of which a model of pictures knows nothing, with weights drawn from src, which
+// computes in the precision given. Codebooks are to be initialised before the first step. It returns an error if c.Check does, if
+// names are empty or there twice, or if there are none though the decoder is conditioned on them.
 func New(c Config, speakers []string, precision dilated.Precision, src rand.Source) (*Model, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -47,9 +55,18 @@ func New(c Config, speakers []string, precision dilated.Precision, src rand.Sour
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Config: c, Speakers: table, Encoder: NewEncoder(c.Encoder, c.Bottleneck.Width(), precision, src)}
+	m := &Model{Config: c, Speakers: table}
+	if c.Image != nil {
+		m.ImageEncoder = newImageEncoder(*c.Image, c.Bottleneck.Width(), precision, src)
+	} else {
+		m.Encoder = NewEncoder(c.Encoder, c.Bottleneck.Width(), precision, src)
+	}
 	m.Bottleneck = newBottleneck(c.Bottleneck, c.Hop(), src)
 	m.Quantiser, _ = m.Bottleneck.(*Quantiser)
+	if c.Image != nil {
+		m.ImageDecoder = newImageDecoder(*c.Image, c.Bottleneck.Dim, precision, src)
+		return m, nil
+	}
 	if c.Decoder.Speaker > 0 {
 		if table.Len() == 0 {
 			return nil, fmt.Errorf("a decoder with %d channels for the speaker, and no speakers", c.Decoder.Speaker)
@@ -63,6 +80,10 @@ func New(c Config, speakers []string, precision dilated.Precision, src rand.Sour
 // With returns a model with the same parameters and state that computes in the precision given.
 func (m *Model) With(precision dilated.Precision) *Model {
 	same := *m
+	if m.Config.Image != nil {
+		same.ImageEncoder, same.ImageDecoder = m.ImageEncoder.With(precision), m.ImageDecoder.With(precision)
+		return &same
+	}
 	same.Encoder, same.Decoder = m.Encoder.With(precision), m.Decoder.With(precision)
 	return &same
 }
@@ -70,6 +91,9 @@ func (m *Model) With(precision dilated.Precision) *Model {
 // Parameters returns what the optimiser trains: "encoder.0.weight", ..., "bottleneck.codebook" if it is trained by loss,
 // "speakers.weight", "decoder.embed.weight", ...
 func (m *Model) Parameters() nn.Parameters {
+	if m.Config.Image != nil {
+		return slices.Concat(m.ImageEncoder.Parameters().Named("encoder"), m.Bottleneck.Parameters().Named("bottleneck"), m.ImageDecoder.Parameters().Named("decoder"))
+	}
 	ps := m.Encoder.Parameters().Named("encoder")
 	ps = append(ps, m.Bottleneck.Parameters().Named("bottleneck")...)
 	if m.Voices != nil {
@@ -89,14 +113,18 @@ func (m *Model) Codebooks() nn.Parameters {
 // State returns what training changes besides, without gradients: "encoder.mean" and "encoder.deviation" of features,
 // and what belongs to the bottleneck: "bottleneck.codebook" if it is trained by average, "bottleneck.sums", ...
 func (m *Model) State() nn.Parameters {
-	return append(m.Encoder.State().Named("encoder"), m.Bottleneck.State().Named("bottleneck")...)
+	state := m.Bottleneck.State().Named("bottleneck")
+	if m.Encoder != nil {
+		state = append(m.Encoder.State().Named("encoder"), state...)
+	}
+	return state
 }
 
-// Batch is sound to train on. Package frontend makes it.
+// Batch is sound to train on, which package frontend makes, or pictures.
 type Batch struct {
-	Levels   []int32       // [B*T] levels, T a multiple of the hop
+	Levels   []int32       // [B*T] levels, T a multiple of the hop; of pictures [B*H*W*C]
 	Past     []int32       // [B*T] levels as the decoder sees them where it predicts those after them; nil is Levels
-	Input    tensor.Tensor // [B, T/InputHop, channels]: what the encoder sees of the same sound
+	Input    tensor.Tensor // [B, T/InputHop, channels]: what the encoder sees of the same sound; of pictures [B, H, W, C] from -1 to 1
 	Size     int           // B
 	Speakers []int32       // [B]; not looked at by a model without speakers
 }
@@ -116,6 +144,9 @@ func (m *Model) Step(a *tensor.Arena, b Batch, src rand.Source) Losses {
 	if len(b.Levels) == 0 {
 		m.Bottleneck.Keep(Latent{})
 		return Losses{}
+	}
+	if m.Config.Image != nil {
+		return m.stepImage(a, b, src)
 	}
 	if hop := m.Config.Hop(); b.Size < 1 || len(b.Levels)%(b.Size*hop) != 0 {
 		panic(fmt.Sprintf("vqvae.Model: %d levels in a batch of %d, want a multiple of the hop of %d for each", len(b.Levels), b.Size, hop))
@@ -171,8 +202,13 @@ func (m *Model) InitialiseCodebooks(a *tensor.Arena, batches []Batch, src rand.S
 	return m.Quantiser.initialise(tensor.From(all, len(all)/m.Config.Bottleneck.Dim, m.Config.Bottleneck.Dim), src, books...)
 }
 
-// Encode returns z_e [B, N/Stride, Width] for an input [B, N, channels], N a multiple of [EncoderConfig.Stride].
+// Encode returns z_e [B, N/Stride, Width] for an input [B, N, channels], N a multiple of [EncoderConfig.Stride]; of pictures
+// [B, h, w, Width] for [B, H, W, C].
 func (m *Model) Encode(a *tensor.Arena, input tensor.Tensor) tensor.Tensor {
+	if m.Config.Image != nil {
+		z, _ := m.ImageEncoder.Forward(a, input)
+		return z
+	}
 	z, _ := m.Encoder.Forward(a, input)
 	return z
 }
@@ -182,17 +218,25 @@ func (m *Model) Latent(a *tensor.Arena, input tensor.Tensor) Latent {
 	return m.Bottleneck.Forward(a, m.Encode(a, input), nil)
 }
 
-// Codes returns the codes [B*N/Stride] of what Encode returns; nil if the model has none.
+// Codes returns the codes of the vectors that Encode returns, one for each; nil if the model has none.
 func (m *Model) Codes(a *tensor.Arena, input tensor.Tensor) []int32 { return m.Latent(a, input).Codes }
 
-// Embed returns what codes [batch*F] stand for: [batch, F, D]. It panics if the model has no codes.
+// Embed returns what codes [batch*F] stand for: [batch, F, D]; of pictures, whose codes are [batch*h*w], [batch, h, w, D]. It
+// panics if the model has no codes.
 func (m *Model) Embed(a *tensor.Arena, codes []int32, batch int) tensor.Tensor {
+	if m.Config.Image != nil {
+		height, width := m.Config.Image.Map()
+		return m.Quantiser.Embed(a, codes).Reshape(batch, height, width, m.Config.Bottleneck.Dim)
+	}
 	return m.Quantiser.Embed(a, codes).Reshape(batch, len(codes)/max(1, batch), m.Config.Bottleneck.Dim)
 }
 
 // NLL is the mean negative log-likelihood, in nats per sample, of sequences of levels [batch*T] given vectors local
-// [batch, T/hop, D] and speakers [batch].
+// [batch, T/hop, D] and speakers [batch]; of pictures [batch*H*W*C], given [batch, h, w, D] alone.
 func (m *Model) NLL(a *tensor.Arena, levels []int32, batch int, local tensor.Tensor, speakers []int32) float64 {
+	if m.Config.Image != nil {
+		return m.imageNLL(a, levels, batch, local)
+	}
 	return m.Decoder.Loss(a, m.input(a, levels, batch, local, speakers))
 }
 

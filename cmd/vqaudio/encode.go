@@ -90,7 +90,7 @@ func runEncode(c *cli.Context) error {
 	if err != nil {
 		return &usageError{fmt.Errorf("--%w", err), example}
 	}
-	f, model, err := loadModel(c.Args().First(), precision)
+	f, model, err := loadSound(c.Args().First(), precision)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func runEvaluateConversion(c *cli.Context) error {
 		return err
 	}
 	defer restore()
-	f, model, err := loadModel(c.Args().First(), dilated.Float32)
+	f, model, err := loadSound(c.Args().First(), dilated.Float32)
 	if err != nil {
 		return err
 	}

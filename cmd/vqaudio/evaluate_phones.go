@@ -109,7 +109,7 @@ func runEvaluatePhones(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	f, model, err := loadModel(c.Args().First(), precision)
+	f, model, err := loadSound(c.Args().First(), precision)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/frontend"
+	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/train"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -54,16 +55,25 @@ func loadModel(name string, precision dilated.Precision) (f *checkpoint.File, fi
 	return f, name, err
 }
 
+// loadSound is loadModel for what is about sound.
+func loadSound(name string, precision dilated.Precision) (f *checkpoint.File, file string, err error) {
+	f, file, err = loadModel(name, precision)
+	if err == nil && f.Model.Config.Image != nil {
+		return nil, file, fmt.Errorf("%s is a model of pictures, not of sound", file)
+	}
+	return f, file, err
+}
+
 // modelInfo is what --json prints.
 type modelInfo struct {
 	File           string          `json:"file"`
 	Fingerprint    string          `json:"fingerprint"`
 	Config         vqvae.Config    `json:"config"`
-	Hop            int             `json:"hop"`                     // samples of a code
-	CodeRate       float64         `json:"code_rate"`               // codes in a second
-	RawBitRate     float64         `json:"raw_bit_rate"`            // 0 for a model without codes
-	Encoder        receptiveField  `json:"encoder_receptive_field"` // what a code depends on
-	Decoder        receptiveField  `json:"decoder_receptive_field"` // what before it a sample depends on, besides its code
+	Hop            int             `json:"hop"`                              // samples of a code
+	CodeRate       float64         `json:"code_rate"`                        // codes in a second; of pictures, in a picture
+	RawBitRate     float64         `json:"raw_bit_rate"`                     // 0 for a model without codes
+	Encoder        receptiveField  `json:"encoder_receptive_field,omitzero"` // of sound: what a code depends on
+	Decoder        receptiveField  `json:"decoder_receptive_field,omitzero"` // of sound: what before it a sample depends on, besides its code
 	Parameters     []partSize      `json:"parameters"`
 	ParameterCount int             `json:"parameter_count"` // of all parts
 	Speakers       []string        `json:"speakers"`
@@ -117,13 +127,14 @@ func describeModel(f *checkpoint.File, name string) (*modelInfo, error) {
 		return receptiveField{samples, 1000 * float64(samples) / float64(config.Rate)}
 	}
 	hop := config.Hop()
-	rate := float64(config.Rate) / float64(hop)
-	info := &modelInfo{
-		File: name, Fingerprint: checkpoint.Fingerprint(f.Model), Config: config,
-		Hop: hop, CodeRate: rate, RawBitRate: rate * math.Log2(float64(max(1, config.Bottleneck.Codes()))),
-		Encoder: field(frontend.ReceptiveField(config)), Decoder: field(config.WaveNet().ReceptiveField()),
-		Speakers: f.Model.Speakers.Names(),
+	info := &modelInfo{File: name, Fingerprint: checkpoint.Fingerprint(f.Model), Config: config, Hop: hop, Speakers: f.Model.Speakers.Names()}
+	if i := config.Image; i != nil {
+		info.CodeRate = float64(i.Samples()) / float64(hop)
+	} else {
+		info.CodeRate = float64(config.Rate) / float64(hop)
+		info.Encoder, info.Decoder = field(frontend.ReceptiveField(config)), field(config.WaveNet().ReceptiveField())
 	}
+	info.RawBitRate = info.CodeRate * math.Log2(float64(max(1, config.Bottleneck.Codes())))
 	info.Parameters, info.ParameterCount = partSizes(f.Model)
 	if f.Training != nil {
 		if err := json.Unmarshal(f.Training, &info.Training); err != nil {
@@ -137,7 +148,8 @@ func describeModel(f *checkpoint.File, name string) (*modelInfo, error) {
 func partSizes(m *vqvae.Model) (parts []partSize, total int) {
 	ps := m.Parameters()
 	if len(m.Bottleneck.Parameters()) == 0 {
-		ps = slices.Insert(ps, len(m.Encoder.Parameters()), m.Codebooks()...)
+		behind := slices.IndexFunc(ps, func(p *nn.Parameter) bool { return !strings.HasPrefix(p.Name, "encoder.") })
+		ps = slices.Insert(ps, behind, m.Codebooks()...)
 	}
 	for _, p := range ps {
 		part, rest, _ := strings.Cut(p.Name, ".")
@@ -156,12 +168,33 @@ func partSizes(m *vqvae.Model) (parts []partSize, total int) {
 
 // print prints the description for people.
 func (info *modelInfo) print(out io.Writer, allSpeakers bool) error {
-	c, w := info.Config, info.Config.WaveNet()
+	c := info.Config
 	var s strings.Builder
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&s, "%-11s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("model", "%s, fingerprint %s", shown(info.File), info.Fingerprint)
+	if c.Image != nil {
+		info.printImage(line)
+	} else {
+		info.printSound(line, allSpeakers)
+	}
+	line("parameters", "%d", info.ParameterCount)
+	for _, p := range info.Parameters {
+		fmt.Fprintf(&s, "   %-20s %10d  %4.1f %%\n", p.Part, p.Count, 100*float64(p.Count)/float64(info.ParameterCount))
+	}
+	if t := info.Training; t == nil {
+		line("training", "not in this file")
+	} else {
+		t.print(&s, line, c)
+	}
+	_, err := io.WriteString(out, s.String())
+	return err
+}
+
+// printSound prints the parts of a model of sound.
+func (info *modelInfo) printSound(line func(name, format string, args ...any), allSpeakers bool) {
+	c, w := info.Config, info.Config.WaveNet()
 	law := "mu-law"
 	if c.Decoder.Mixture > 0 {
 		law = "linear"
@@ -197,18 +230,25 @@ func (info *modelInfo) print(out io.Writer, allSpeakers bool) error {
 	default:
 		line("speakers", "%d, a vector of %d channels each: %s", len(names), w.Global, strings.Join(few(shownAll(names)), ", "))
 	}
+}
 
-	line("parameters", "%d", info.ParameterCount)
-	for _, p := range info.Parameters {
-		fmt.Fprintf(&s, "   %-20s %10d  %4.1f %%\n", p.Part, p.Count, 100*float64(p.Count)/float64(info.ParameterCount))
+// printImage prints the parts of a model of pictures.
+func (info *modelInfo) printImage(line func(name, format string, args ...any)) {
+	c, i := info.Config, info.Config.Image
+	line("pictures", "%s, %d levels", imageSize(i), vqvae.ImageLevels)
+	line("encoder", "4x4 convolutions of stride 2, of %s channels", strings.Trim(fmt.Sprint(i.Layers), "[]"))
+	line("", "then %s of %d channels, then to %d channels", count(i.Blocks, "residual block"), i.Hidden, c.Bottleneck.Width())
+	frame := "code"
+	if c.Bottleneck.Kind != vqvae.VQ {
+		frame = "vector"
 	}
-	if t := info.Training; t == nil {
-		line("training", "not in this file")
-	} else {
-		t.print(&s, line, c.Bottleneck.Kind)
+	line("", "a %s depends on %d x %d pixels", frame, i.ReceptiveField(), i.ReceptiveField())
+	info.printBottleneck(line)
+	distribution := fmt.Sprintf("a softmax over the %d levels of each channel", vqvae.ImageLevels)
+	if i.Mixture > 0 {
+		distribution = "a mixture of " + fmt.Sprint(i.Mixture) + " logistics"
 	}
-	_, err := io.WriteString(out, s.String())
-	return err
+	line("decoder", "the encoder's mirror image, with transposed convolutions; a pixel by %s", distribution)
 }
 
 // inputNames says what an encoder sees.
@@ -231,14 +271,31 @@ func (info *modelInfo) printBottleneck(line func(name, format string, args ...an
 				b.Codes(), b.Books(), b.Entries, count(b.Groups, "group"), b.Dim/b.Groups, count(b.Stages, "stage"))
 		}
 		line("codes", "%s; by %s distance, trained by %s; commitment %g, jitter %g", of, b.Distance, by, b.Beta, b.Jitter)
-		line("", "one for %s: %s codes and %s bits a second", count(info.Hop, "sample"), fourDigits(info.CodeRate), fourDigits(info.RawBitRate))
+		line("", "%s codes and %s bits %s", info.per(), fourDigits(info.RawBitRate), info.span())
 		return
 	case vqvae.VAE:
 		line("bottleneck", "Gaussian with %d channels; weight of the divergence %g after %s, jitter %g", b.Dim, b.KL, count(b.KLWarmUp, "step"), b.Jitter)
 	default:
 		line("bottleneck", "none: vectors of %d channels; jitter %g", b.Dim, b.Jitter)
 	}
-	line("", "one for %s: %s vectors a second", count(info.Hop, "sample"), fourDigits(info.CodeRate))
+	line("", "%s vectors %s", info.per(), info.span())
+}
+
+// per says what a code is for, and how many there are, as span says.
+func (info *modelInfo) per() string {
+	if i := info.Config.Image; i != nil {
+		height, width := i.Map()
+		return fmt.Sprintf("one for %d x %d pixels: a map of %d x %d, %s", i.Stride(), i.Stride(), height, width, fourDigits(info.CodeRate))
+	}
+	return fmt.Sprintf("one for %s: %s", count(info.Hop, "sample"), fourDigits(info.CodeRate))
+}
+
+// span is what the rate of codes is per.
+func (info *modelInfo) span() string {
+	if info.Config.Image != nil {
+		return "a picture"
+	}
+	return "a second"
 }
 
 // String: "190 samples (11.9 ms)".
@@ -246,11 +303,15 @@ func (r receptiveField) String() string {
 	return fmt.Sprintf("%s (%.1f ms)", count(r.Samples, "sample"), r.Milliseconds)
 }
 
-// print prints the history of a training with a kind of bottleneck.
-func (t *trainingRecord) print(s *strings.Builder, line func(name, format string, args ...any), kind string) {
-	set := t.Training
+// print prints the history of a training of a model.
+func (t *trainingRecord) print(s *strings.Builder, line func(name, format string, args ...any), c vqvae.Config) {
+	set, kind, segment := t.Training, c.Bottleneck.Kind, t.Training.Segment
+	batch := fmt.Sprintf("%d x %d samples", set.Batch, segment)
+	if c.Image != nil {
+		batch, segment = count(set.Batch, "picture"), c.Image.Samples()
+	}
 	line("training", "%s, %.1f million samples, %.1f minutes, in %s", count(t.Step, "step"), float64(t.Samples)/1e6, t.Seconds/60, shown(set.Precision))
-	line("", "batches of %d x %d samples, learning rate %g, seed %d", set.Batch, set.Segment, set.LearningRate, set.Seed)
+	line("", "batches of %s, learning rate %g, seed %d", batch, set.LearningRate, set.Seed)
 	if len(t.Validations) == 0 {
 		line("", "no validation yet")
 		return
@@ -262,16 +323,23 @@ func (t *trainingRecord) print(s *strings.Builder, line func(name, format string
 	if kind == vqvae.VAE {
 		columns = fmt.Sprintf("  %10s", "KL bits")
 	}
-	line("validation", "nats per sample with true %s, shuffled ones, one everywhere, the wrong speaker; * is the best", told)
-	fmt.Fprintf(s, "   %8s %10s  %7s %9s %9s %8s%s\n", "step", "Msamples", "true", "shuffled", "constant", "speaker", columns)
+	other, last := "the wrong speaker", "speaker"
+	if c.Image != nil {
+		other, last = "bits/dim with true ones", "bits/dim"
+	}
+	line("validation", "nats per sample with true %s, shuffled ones, one everywhere, %s; * is the best", told, other)
+	fmt.Fprintf(s, "   %8s %10s  %7s %9s %9s %8s%s\n", "step", "Msamples", "true", "shuffled", "constant", last, columns)
 	for _, v := range spread(t.Validations, mostValidations) {
 		best := ' '
 		if t.Best != nil && v.Step == t.Best.Step {
 			best = '*'
 		}
-		wrong := "-" // of a model that has not got two speakers
-		if v.WrongSpeaker != 0 {
-			wrong = fmt.Sprintf("%.4f", v.WrongSpeaker)
+		more := "-" // of a model that has not got two speakers
+		switch {
+		case v.Bits != nil:
+			more = fmt.Sprintf("%.4f", v.Bits.Reconstruction)
+		case v.WrongSpeaker != 0:
+			more = fmt.Sprintf("%.4f", v.WrongSpeaker)
 		}
 		switch kind {
 		case vqvae.VQ:
@@ -280,7 +348,7 @@ func (t *trainingRecord) print(s *strings.Builder, line func(name, format string
 			columns = fmt.Sprintf("  %10.2f", v.KL)
 		}
 		fmt.Fprintf(s, " %c %8d %10.1f  %7.4f %9.4f %9.4f %8s%s\n", best, v.Step,
-			float64(v.Step)*float64(set.Batch)*float64(set.Segment)/1e6, v.True, v.Shuffled, v.Constant, wrong, columns)
+			float64(v.Step)*float64(set.Batch)*float64(segment)/1e6, v.True, v.Shuffled, v.Constant, more, columns)
 	}
 }
 

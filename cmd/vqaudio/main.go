@@ -47,7 +47,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"   vqaudio corpus prepare vctk.tsv -o vctk.cache       decode, resample and normalise it, once\n" +
 			"   vqaudio train vqvae --corpus vctk.cache --preset base --out run/\n" +
 			"   vqaudio evaluate nll run/ --corpus vctk.cache       does the decoder use its codes?\n" +
-			"   vqaudio info run/                                   what is this model?\n\n" +
+			"   vqaudio info run/                                   what is this model?\n" +
+			"   vqaudio train vqvae --corpus cifar-10/ --preset image --out pictures/   the same of pictures\n\n" +
 			"Use what was learnt:\n" +
 			"   vqaudio encode run/ speech/ -o units.txt            recordings to units\n" +
 			"   vqaudio decode run/ units.txt --speaker p225 -o spoken/\n" +

@@ -68,7 +68,7 @@ func runSpeakerList(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return &usageError{errors.New("want one model"), "vqaudio speaker list model.safetensors, or the folder of a run"}
 	}
-	f, name, err := loadModel(c.Args().First(), dilated.Float32)
+	f, name, err := loadSound(c.Args().First(), dilated.Float32)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func runSpeakerRemove(c *cli.Context) error {
 	if c.NArg() != 2 {
 		return &usageError{errors.New("want a model, and the name of a speaker"), "vqaudio speaker remove model.safetensors NAME"}
 	}
-	f, name, err := loadModel(c.Args().First(), dilated.Float32)
+	f, name, err := loadSound(c.Args().First(), dilated.Float32)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func runSpeakerEnrol(c *cli.Context) error {
 	if err != nil {
 		return &usageError{fmt.Errorf("--%w", err), example}
 	}
-	f, from, err := loadModel(c.Args().First(), precision)
+	f, from, err := loadSound(c.Args().First(), precision)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
 	if !(s.temperature >= 0 && s.temperature <= maxTemperature) {
 		return nil, &usageError{fmt.Errorf("--temperature %v: want 0 to %d", s.temperature, maxTemperature), c.Command.HelpName + " --help lists the flags"}
 	}
-	f, modelName, err := loadModel(modelName, dilated.Float32)
+	f, modelName, err := loadSound(modelName, dilated.Float32)
 	if err != nil {
 		return nil, err
 	}

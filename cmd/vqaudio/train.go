@@ -13,7 +13,6 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 
-	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/train"
 	"github.com/vqaudio/vqaudio/vqvae"
@@ -22,7 +21,7 @@ import (
 func trainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "train",
-		Usage: "train a model on a prepared corpus",
+		Usage: "train a model on a prepared corpus, or on pictures",
 		Description: "   vqaudio train vqvae --corpus vctk.cache --out run --minutes 90   an hour and a half\n" +
 			"   vqaudio help train vqvae                                         more about it",
 		Subcommands: []*cli.Command{trainVQVAECommand()},
@@ -38,24 +37,26 @@ func trainCommand() *cli.Command {
 func trainVQVAECommand() *cli.Command {
 	return &cli.Command{
 		Name:      "vqvae",
-		Usage:     "train encoder, bottleneck and WaveNet decoder",
+		Usage:     "train encoder, bottleneck and decoder",
 		ArgsUsage: " ",
-		Description: "Trains on the train split of a corpus, in a folder of its own, RUN, until a budget is spent or Ctrl-C is pressed.\n" +
+		Description: "Trains on the train split of a corpus, or of a collection of pictures with the preset image, in a folder of\n" +
+			"its own, RUN, until a budget is spent or Ctrl-C is pressed.\n" +
 			"The same command goes on where a training was interrupted, by whatever, as if it had not been; then --corpus and\n" +
 			"--out are enough. RUN holds\n\n" +
 			"   metrics.jsonl       losses and validations, a JSON object in each line; also as TensorBoard's event files\n" +
 			"   best.safetensors    the model of the best validation so far: for encode, decode and convert\n" +
 			"   checkpoints/        all that it takes to go on, the last few\n" +
-			"   samples/            sound and pictures of a few utterances of the validation split\n" +
+			"   samples/            what becomes of some of the validation split: sound and its pictures, or a grid of pictures\n" +
 			"   config.json         the configuration\n\n" +
 			"   vqaudio train vqvae --corpus vctk.cache --out run --minutes 90          the preset base, for an hour and a half\n" +
 			"   vqaudio train vqvae --corpus vctk.cache --out run --minutes 180         and for as long again\n" +
 			"   vqaudio train vqvae --corpus c --out small --preset small --threads 1   another size, on one core\n" +
 			"   vqaudio train vqvae --corpus c --out k128 --set entries=128 --set dim=32\n" +
 			"   vqaudio train vqvae --corpus c --out vae --set kind=vae                 a variational autoencoder, to compare with\n" +
+			"   vqaudio train vqvae --corpus fashion-mnist/ --preset image --out run    pictures: IDX or CIFAR files, or PNG and JPEG\n" +
 			"   vqaudio train vqvae --preset base --print                               the configuration, with all its keys",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "corpus", Usage: "train on the `CACHE` that \"vqaudio corpus prepare\" has made"},
+			&cli.StringFlag{Name: "corpus", Usage: "train on the `CACHE` that \"vqaudio corpus prepare\" has made, or on a folder of pictures"},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep everything in the folder `RUN`"},
 			&cli.StringFlag{Name: "preset", Usage: "start from the configuration `NAME`: " + strings.Join(train.Presets(), ", "), DefaultText: "that of the run, or else base"},
 			&cli.IntFlag{Name: "steps", Usage: "stop after `N` steps, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
@@ -93,14 +94,23 @@ func runTrainVQVAE(c *cli.Context) error {
 		e.SetIndent("", "  ")
 		return e.Encode(config)
 	}
-	cache, err := corpora.OpenCache(corpus)
-	if err != nil {
-		return err
+	o := train.Options{Out: out}
+	if i := config.Model.Image; i != nil {
+		if o.Images, err = openImages(c.Context, c.App.ErrWriter, corpus, i); err != nil {
+			return err
+		}
+		if t := o.Images.Train; t != nil {
+			config.Model = config.Model.Sized(t.Height, t.Width, t.Channels)
+		}
+	} else {
+		if o.Corpus, err = openCache(corpus, "vqaudio train vqvae --corpus FOLDER --preset image --out RUN"); err != nil {
+			return err
+		}
+		defer o.Corpus.Close()
 	}
-	defer cache.Close()
-
 	p := newTrainProgress(c.App.ErrWriter, config)
-	reached, err := train.Run(c.Context, config, train.Options{Corpus: cache, Out: out, Step: p.step, Note: p.note})
+	o.Step, o.Note = p.step, p.note
+	reached, err := train.Run(c.Context, config, o)
 	p.clear()
 	if reached.Step > 0 && c.Context.Err() != nil && errors.Is(err, c.Context.Err()) {
 		fmt.Fprintf(c.App.ErrWriter, "saved at step %d; to go on: vqaudio train vqvae --corpus %s --out %s\n", reached.Saved, corpus, out)
@@ -112,8 +122,11 @@ func runTrainVQVAE(c *cli.Context) error {
 		fmt.Fprintf(c.App.ErrWriter, "nothing was left to do within %d steps, %g minutes (0 for no limit); --steps and --minutes give more\n",
 			config.Training.Steps, config.Training.Minutes)
 	}
-	fmt.Fprintf(c.App.Writer, "%s: %d steps, %.1f million samples, %.1f minutes; the best model is %s/best.safetensors\n",
-		out, reached.Step, float64(reached.Samples)/1e6, reached.Seconds/60, out)
+	amount := fmt.Sprintf("%.1f million samples", float64(reached.Samples)/1e6)
+	if i := config.Model.Image; i != nil {
+		amount = count(int(reached.Samples)/i.Samples(), "picture")
+	}
+	fmt.Fprintf(c.App.Writer, "%s: %d steps, %s, %.1f minutes; the best model is %s/best.safetensors\n", out, reached.Step, amount, reached.Seconds/60, out)
 	return nil
 }
 
@@ -168,7 +181,8 @@ type trainProgress struct {
 	bar      *progressbar.ProgressBar // nil where there is no terminal
 	settings train.Settings
 	kind     string         // of the bottleneck
-	rate     float64        // of the sound
+	rate     float64        // of the sound; 0 of pictures
+	picture  float64        // samples of a picture
 	loss     float64        // a moving mean
 	told     train.Progress // at the last line
 	when     time.Time      // of it
@@ -176,6 +190,9 @@ type trainProgress struct {
 
 func newTrainProgress(out io.Writer, c train.Config) *trainProgress {
 	p := &trainProgress{out: out, settings: c.Training, kind: c.Model.Bottleneck.Kind, rate: float64(c.Model.Rate), loss: math.NaN(), when: time.Now()}
+	if i := c.Model.Image; i != nil {
+		p.picture = float64(i.Samples())
+	}
 	if isTerminal(out) {
 		p.bar = progressbar.NewOptions(1000,
 			progressbar.OptionSetWriter(out),
@@ -220,7 +237,12 @@ func (p *trainProgress) step(now train.Progress) {
 func (p *trainProgress) line(now train.Progress) (text string, share float64) {
 	seconds := now.Seconds - p.told.Seconds
 	speed := float64(now.Samples-p.told.Samples) / seconds
-	text = fmt.Sprintf("step %d: loss %.3f, %.1fk samples/s, %.2f times real time", now.Step, p.loss, speed/1e3, speed/p.rate)
+	text = fmt.Sprintf("step %d: loss %.3f, ", now.Step, p.loss)
+	if p.picture > 0 {
+		text += fmt.Sprintf("%.0f pictures/s", speed/p.picture)
+	} else {
+		text += fmt.Sprintf("%.1fk samples/s, %.2f times real time", speed/1e3, speed/p.rate)
+	}
 	switch p.kind {
 	case vqvae.VQ:
 		text += fmt.Sprintf(", perplexity %.0f, %d codes", now.Perplexity, now.Used)

@@ -85,7 +85,7 @@ const MaxSide = 4096
 func Read(ctx context.Context, dir string, o Options) (*Corpus, error) {
 	if o.Layout == "" {
 		var err error
-		if o.Layout, err = detect(dir); err != nil {
+		if o.Layout, err = LayoutOf(dir); err != nil {
 			return nil, err
 		}
 	}
@@ -103,8 +103,9 @@ func Read(ctx context.Context, dir string, o Options) (*Corpus, error) {
 	return nil, fmt.Errorf("layout %q of pictures is not known, only %q, %q and %q", o.Layout, IDX, CIFAR, Folders)
 }
 
-// detect finds the layout of dir from the names in it: files of IDX and of CIFAR are at the top.
-func detect(dir string) (Layout, error) {
+// LayoutOf finds out how the collection in the folder dir is kept, from the names in it: files of IDX and of CIFAR are at the top;
+// a folder without them is one of [Folders].
+func LayoutOf(dir string) (Layout, error) {
 	idx, err := findIDX(dir)
 	if err != nil {
 		return "", err
@@ -236,4 +237,31 @@ func checkLabel(file string, offset int64, label uint8, classes []string) error 
 		return &files.FormatError{File: file, Offset: offset, Found: fmt.Sprintf("label %d", label), Expected: fmt.Sprintf("one of %d classes, counted from 0", len(classes))}
 	}
 	return nil
+}
+
+// heldOut says that of so many training pictures one is held out.
+const heldOut = 20
+
+// HoldOut gives a collection that has no pictures for validation some of those for training: every twentieth, from the tenth on, in
+// their order. It does nothing to one that has some, or has fewer than twenty.
+func (c *Corpus) HoldOut() {
+	if c.Valid != nil || c.Train == nil || c.Train.Len() < heldOut {
+		return
+	}
+	var parts [2]*Set
+	all := c.Train
+	for i := range parts {
+		parts[i] = &Set{Height: all.Height, Width: all.Width, Channels: all.Channels, Classes: all.Classes}
+	}
+	for i := range all.Len() {
+		part := parts[0]
+		if i%heldOut == heldOut/2 {
+			part = parts[1]
+		}
+		part.Pixels = append(part.Pixels, all.Picture(i)...)
+		if all.Labels != nil {
+			part.Labels = append(part.Labels, all.Labels[i])
+		}
+	}
+	c.Train, c.Valid = parts[0], parts[1]
 }

@@ -518,3 +518,32 @@ func allocated(f func()) uint64 {
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
 }
+
+// TestHoldOut: without validation pictures one of twenty is held out, with its label, and no picture is lost.
+func TestHoldOut(t *testing.T) {
+	labelled := func(n int) *Set {
+		s := &Set{Height: 1, Width: 2, Channels: 1}
+		for i := range n {
+			s.Pixels, s.Labels = append(s.Pixels, uint8(i), uint8(i/2)), append(s.Labels, int32(i))
+		}
+		return s
+	}
+	c := &Corpus{Train: labelled(50), Test: labelled(7)}
+	c.HoldOut()
+	if !slices.Equal(c.Valid.Labels, []int32{10, 30}) || c.Train.Len() != 48 || c.Test.Len() != 7 {
+		t.Fatalf("%d for training, %v for validation, %d for the test", c.Train.Len(), c.Valid.Labels, c.Test.Len())
+	}
+	for _, s := range []*Set{c.Train, c.Valid} {
+		for i, label := range s.Labels {
+			if p := s.Picture(i); int32(p[0]) != label || int32(p[1]) != label/2 {
+				t.Errorf("picture %v has the label %d", p, label)
+			}
+		}
+	}
+	for _, c := range []*Corpus{{Train: labelled(19)}, {Train: labelled(50), Valid: labelled(3)}, {Test: labelled(50)}} {
+		train, valid := c.Train, c.Valid
+		if c.HoldOut(); c.Train != train || c.Valid != valid {
+			t.Errorf("%d and %d pictures are split anew", train.Len(), valid.Len())
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/vqaudio/vqaudio/corpora"
+	"github.com/vqaudio/vqaudio/evaluate"
+	"github.com/vqaudio/vqaudio/frontend"
+	"github.com/vqaudio/vqaudio/vqvae"
+)
+
+// source is what differs between a training on sound and one on pictures: where its batches come from, and what it is validated
+// on. All else, the loop and its folder, knows but levels and tensors.
+type source interface {
+	Next() vqvae.Batch                     // the next batch, until the one after
+	perturbed(src rand.Source) vqvae.Batch // the same, as the model is to see it, once
+	Close()
+
+	corpus() corpusConfig
+	speakers() []string
+	position(*state)     // takes note of where the batches stand
+	restore(state) error // goes on from there
+
+	check() error // what validation would begin with
+	validate(ctx context.Context) (evaluate.Report, error)
+	sample(ctx context.Context) error // shows what has become of some of the validation split
+}
+
+// sound is a source.
+type sound struct {
+	*run
+	cache   *corpora.Cache
+	sampler *corpora.Sampler
+	front   *frontend.Frontend
+	room    vqvae.Batch
+}
+
+func newSound(r *run) (source, error) {
+	cache, c := r.options.Corpus, r.config
+	if cache == nil {
+		return nil, fmt.Errorf("a model of sound, and no corpus of it")
+	}
+	if cache.Rate() != c.Model.Rate {
+		return nil, fmt.Errorf("the corpus is at %d Hz, the model at %d Hz: prepare the corpus at that rate, or set model.rate", cache.Rate(), c.Model.Rate)
+	}
+	front, err := frontend.New(c.Model)
+	if err != nil {
+		return nil, err
+	}
+	s := c.Training
+	sampler, err := corpora.NewSampler(cache, corpora.SamplerConfig{Split: corpora.Train, Segment: s.Segment, Batch: s.Batch, Seed: s.Seed})
+	if err != nil {
+		return nil, err
+	}
+	return &sound{r, cache, sampler, front, front.NewBatch(s.Batch, s.Segment)}, nil
+}
+
+func (s *sound) Next() vqvae.Batch {
+	next := s.sampler.Next()
+	s.front.Fill(&s.room, next.Samples)
+	copy(s.room.Speakers, next.Speakers)
+	return s.room
+}
+
+func (s *sound) perturbed(src rand.Source) vqvae.Batch {
+	s.front.Perturb(&s.room, s.config.Training.perturbation(), src)
+	return s.room
+}
+
+func (s *sound) Close() { s.sampler.Close() }
+
+func (s *sound) corpus() corpusConfig {
+	c := corpusConfig{Checksum: s.sampler.State().Cache, Utterances: len(s.cache.Utterances()), Speakers: len(s.cache.Speakers())}
+	for _, u := range s.cache.Utterances() {
+		c.Samples += u.Samples
+	}
+	return c
+}
+
+func (s *sound) speakers() []string { return s.cache.Speakers() }
+
+func (s *sound) position(at *state) { at.Sampler = s.sampler.State() }
+
+func (s *sound) restore(at state) error { return s.sampler.Restore(at.Sampler) }
+
+func (s *sound) check() error { return evaluate.Check(s.model, s.cache, s.validation()) }
+
+func (s *sound) validate(ctx context.Context) (evaluate.Report, error) {
+	return evaluate.NLL(ctx, s.model, s.cache, s.validation())
+}
+
+// clone returns a batch that stays.
+func clone(b vqvae.Batch) vqvae.Batch {
+	b.Levels, b.Speakers = slices.Clone(b.Levels), slices.Clone(b.Speakers)
+	b.Input.Data = slices.Clone(b.Input.Data)
+	return b
+}
