@@ -349,7 +349,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// BenchmarkFill is a segment of the preset mel, 0.64 s.
+// BenchmarkFill is a segment of 0.64 s.
 func BenchmarkFill(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind, func(b *testing.B) {

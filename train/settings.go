@@ -61,7 +61,7 @@ type Settings struct {
 var presets embed.FS
 
 // Presets returns the names of the presets, those of sound from small to large, then that of pictures.
-func Presets() []string { return []string{"tiny", "small", "base", "mel", "large", "paper", "image"} }
+func Presets() []string { return []string{"tiny", "small", "base", "voices", "large", "paper", "image"} }
 
 // Preset returns a configuration by its name. Those of the name are files in the folder presets of this package.
 func Preset(name string) (Config, error) {
