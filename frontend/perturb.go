@@ -26,7 +26,10 @@ type Perturbation struct {
 	// 3 half periods over all bands, each drawn evenly from -Colour to Colour. Another microphone, another distance.
 	Colour float64
 
-	// Noise: white noise, whose deviation is Noise times the root mean square of the sequence, or up to 45 dB less, drawn evenly in
+	// Hiss: noise that the encoder hears, white or falling by up to 20 dB over the bands: as Noise for how loud it is.
+	Hiss float64
+
+	// Noise: white noise in the decoder's past, whose deviation is Noise times the root mean square of the sequence, or up to 45 dB less, drawn evenly in
 	// dB for each sequence.
 	Noise float64
 }
@@ -53,23 +56,29 @@ func (p Perturbation) Check(c vqvae.Config) error {
 	if !(p.Colour >= 0 && p.Colour <= maxColour) {
 		return fmt.Errorf("colour %g: want 0 to %d dB", p.Colour, maxColour)
 	}
+	if !(p.Hiss >= 0 && p.Hiss <= maxNoise) {
+		return fmt.Errorf("hiss %g: want 0 to %d", p.Hiss, maxNoise)
+	}
 	if !(p.Noise >= 0 && p.Noise <= maxNoise) {
 		return fmt.Errorf("noise %g: want 0 to %d", p.Noise, maxNoise)
 	}
 	if p != (Perturbation{}) && c.Image != nil {
-		return fmt.Errorf("warp %g, colour %g and noise %g for a model of pictures: want 0", p.Warp, p.Colour, p.Noise)
+		return fmt.Errorf("warp %g, colour %g, hiss %g and noise %g for a model of pictures: want 0", p.Warp, p.Colour, p.Hiss, p.Noise)
 	}
-	if (p.Warp > 0 || p.Colour > 0) && c.Encoder.Input != vqvae.LogMel {
-		return fmt.Errorf("warp %g and colour %g with the encoder input %q: want 0, or %q", p.Warp, p.Colour, c.Encoder.Input, vqvae.LogMel)
+	if p.disguises() && c.Encoder.Input != vqvae.LogMel {
+		return fmt.Errorf("warp %g, colour %g and hiss %g with the encoder input %q: want 0, or %q", p.Warp, p.Colour, p.Hiss, c.Encoder.Input, vqvae.LogMel)
 	}
 	return nil
 }
+
+// disguises reports whether the encoder sees something else than the speech.
+func (p Perturbation) disguises() bool { return p.Warp > 0 || p.Colour > 0 || p.Hiss > 0 }
 
 // Perturb changes the input of b, which Fill has made, and makes its past, with numbers from src. The levels stay as they are. The
 // perturbation has passed its Check.
 func (f *Frontend) Perturb(b *vqvae.Batch, p Perturbation, src rand.Source) {
 	random := rand.New(src)
-	if p.Warp > 0 || p.Colour > 0 {
+	if p.disguises() {
 		f.disguise(b, p, random)
 	}
 	if p.Noise > 0 {
@@ -77,11 +86,15 @@ func (f *Frontend) Perturb(b *vqvae.Batch, p Perturbation, src rand.Source) {
 	}
 }
 
-// disguise warps and colours the input of b.
+// disguise puts the input of b in noise, warps and colours it.
 func (f *Frontend) disguise(b *vqvae.Batch, p Perturbation, random *rand.Rand) {
 	bands := b.Input.Channels()
 	places, curve, row := make([]float64, bands), make([]float64, bands), make([]float32, bands)
+	frames := b.Input.Dim(1)
 	for s := range b.Size {
+		if p.Hiss > 0 {
+			hiss(b.Input.Data[s*frames*bands:(s+1)*frames*bands], bands, p.Hiss, random)
+		}
 		f.warp(places, p.Warp*(2*random.Float64()-1))
 		clear(curve)
 		for k := range colours {
@@ -90,7 +103,6 @@ func (f *Frontend) disguise(b *vqvae.Batch, p Perturbation, random *rand.Rand) {
 				curve[m] += a * math.Cos(math.Pi*float64(k)*(float64(m)+0.5)/float64(bands))
 			}
 		}
-		frames := b.Input.Dim(1)
 		for r := s * frames; r < (s+1)*frames; r++ {
 			x := b.Input.Row(r)
 			copy(row, x)
@@ -100,6 +112,23 @@ func (f *Frontend) disguise(b *vqvae.Batch, p Perturbation, random *rand.Rand) {
 				x[m] = float32(row[i]*(1-share)) + float32(row[i+1]*share) + float32(curve[m])
 			}
 		}
+	}
+}
+
+// hiss adds noise to a log-mel spectrum.
+func hiss(x []float32, bands int, loudest float64, random *rand.Rand) {
+	power := 0.0
+	for _, v := range x {
+		power += math.Exp(float64(v))
+	}
+	level := power / float64(len(x)) * loudest * loudest * math.Pow(10, -noiseRange*random.Float64()/10)
+	tilt := 2 * math.Ln10 * random.Float64() // 20 dB at most
+	noise := make([]float64, bands)
+	for m := range noise {
+		noise[m] = level * math.Exp(tilt*(0.5-float64(m)/float64(bands)))
+	}
+	for i, v := range x {
+		x[i] = float32(math.Log(math.Exp(float64(v)) + noise[i%bands]))
 	}
 }
 

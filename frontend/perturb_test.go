@@ -186,3 +186,30 @@ func TestPerturbNoise(t *testing.T) {
 		}
 	}
 }
+
+// TestPerturbHiss: noise fills what is soft, by a level between the loudest asked for and 45 dB below it, and leaves what is loud.
+func TestPerturbHiss(t *testing.T) {
+	x := tone(1000)
+	plain := perturbed(t, x, Perturbation{}, 1)
+	least, most := math.Inf(1), math.Inf(-1)
+	for seed := range uint64(60) {
+		y := perturbed(t, x, Perturbation{Hiss: 0.3}, seed)
+		mean := 0.0 // power, of the tone
+		for _, v := range plain {
+			mean += math.Exp(float64(v)) / float64(len(plain))
+		}
+		noise := 0.0 // of a frame, in the mean of the bands
+		for m := range 80 {
+			before, after := math.Exp(float64(plain[50*80+m])), math.Exp(float64(y[50*80+m]))
+			if after < before*0.999 {
+				t.Fatalf("seed %d: band %d loses power", seed, m)
+			}
+			noise += max(0, after-before) / 80
+		}
+		level := 10 * math.Log10(noise/mean) // the tilt makes it differ by up to 3.5 dB
+		least, most = min(least, level), max(most, level)
+	}
+	if loudest := 20 * math.Log10(0.3); least < loudest-45-1 || least > loudest-35 || most > loudest+4 || most < loudest-6 {
+		t.Errorf("noise %.1f to %.1f dB above the mean power", least, most)
+	}
+}

@@ -34,7 +34,7 @@ func TestInputs(t *testing.T) {
 			c.Training.Precision = precision
 			if input == vqvae.LogMel {
 				c.Training.SampleEvery = 40
-				c.Training.Warp, c.Training.Colour, c.Training.Noise = 0.2, 3, 1.5
+				c.Training.Warp, c.Training.Colour, c.Training.Hiss, c.Training.Noise = 0.2, 3, 0.3, 1.5
 			}
 			whole, dir := t.TempDir(), t.TempDir()
 			parallel.SetThreads(1)

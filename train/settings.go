@@ -36,6 +36,7 @@ type Settings struct {
 	// What the model sees of a segment is perturbed: see [frontend.Perturbation]. 0 is not at all, as for pictures.
 	Warp   float64 `json:"warp,omitempty"`
 	Colour float64 `json:"colour,omitempty"` // dB
+	Hiss   float64 `json:"hiss,omitempty"`
 	Noise  float64 `json:"noise,omitempty"`
 
 	// The optimiser is Adam. Its rate rises over the steps of WarmUp, and from then on halves every Halve steps; 0 keeps it.
@@ -61,7 +62,9 @@ type Settings struct {
 var presets embed.FS
 
 // Presets returns the names of the presets, those of sound from small to large, then that of pictures.
-func Presets() []string { return []string{"tiny", "small", "base", "voices", "large", "paper", "image"} }
+func Presets() []string {
+	return []string{"tiny", "small", "base", "voices", "large", "paper", "image"}
+}
 
 // Preset returns a configuration by its name. Those of the name are files in the folder presets of this package.
 func Preset(name string) (Config, error) {
@@ -186,7 +189,7 @@ func (s Settings) precision() (dilated.Precision, error) {
 
 // perturbation is that of what the model sees.
 func (s Settings) perturbation() frontend.Perturbation {
-	return frontend.Perturbation{Warp: s.Warp, Colour: s.Colour, Noise: s.Noise}
+	return frontend.Perturbation{Warp: s.Warp, Colour: s.Colour, Hiss: s.Hiss, Noise: s.Noise}
 }
 
 // schedule is the rate of learning by step.
