@@ -28,7 +28,7 @@ var rows = [][]string{
 	{"frontend"},
 	{"checkpoint", "enrol", "evaluate"},
 	{"train"},
-	{"internal/bench"},
+	{"internal/bench", "experiment"},
 	{"cmd/vqaudio"},
 }
 
