@@ -50,7 +50,7 @@ type Run struct {
 	Steps       int                `json:"steps"`
 	Minutes     float64            `json:"minutes"`     // spent
 	Validations []train.Validation `json:"validations"` // at the same steps for all kinds; at least one
-	// Test is of the best model of the run, on all of the test split; nil if the corpus has none.
+	// Test is of the best model of the run, on the test split, on as many crops as the others; nil if there is no batch of them.
 	Test *train.Validation `json:"test"`
 }
 
@@ -90,19 +90,15 @@ func RunCollapse(ctx context.Context, c train.Config, o Options) (*Collapse, err
 	return found, nil
 }
 
-// test measures the best model of the run in dir on all of the test split; nil if that is not enough for a batch.
+// test measures the best model of the run in dir on the test split, on as many crops as validation has; nil if the split has not
+// got a batch of them.
 func test(ctx context.Context, dir string, c train.Config, cache *corpora.Cache) (*train.Validation, error) {
-	const batch = 4
-	crops := int64(0)
-	for _, u := range cache.Utterances() {
-		if u.Split == corpora.Test {
-			crops += u.Samples / int64(c.Training.ValidationCrop)
-		}
+	s := c.Training
+	precision, err := dilated.ParsePrecision(s.Precision)
+	if err != nil {
+		return nil, err
 	}
-	if crops < batch {
-		return nil, nil
-	}
-	f, err := checkpoint.Load(filepath.Join(dir, train.BestName), dilated.Float32)
+	f, err := checkpoint.Load(filepath.Join(dir, train.BestName), precision)
 	if err != nil {
 		return nil, err
 	}
@@ -110,9 +106,11 @@ func test(ctx context.Context, dir string, c train.Config, cache *corpora.Cache)
 	if err := json.Unmarshal(f.Training, &v); err != nil { // the step
 		return nil, fmt.Errorf("the state of training in %s of %s: %w", train.BestName, dir, err)
 	}
-	v.Report, err = evaluate.NLL(ctx, f.Model, cache, evaluate.Options{
-		Split: corpora.Test, Crop: c.Training.ValidationCrop, Batch: batch, Noise: rand.NewPCG(c.Training.Seed, 0),
-	})
+	o := evaluate.Options{Split: corpora.Test, Crop: s.ValidationCrop, Crops: s.ValidationCrops, Noise: rand.NewPCG(s.Seed, 0)}
+	if evaluate.Check(f.Model, cache, o) != nil {
+		return nil, nil // the rest of what it checks, training has
+	}
+	v.Report, err = evaluate.NLL(ctx, f.Model, cache, o)
 	return &v, err
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -86,8 +85,6 @@ func runExperimentCollapse(c *cli.Context) error {
 		return err
 	}
 	defer cache.Close()
-	_ = json.Valid
-	_ = strings.Fields
 
 	var p *trainProgress // of one training
 	o := experiment.Options{
@@ -102,10 +99,25 @@ func runExperimentCollapse(c *cli.Context) error {
 		Step: func(now train.Progress) { p.step(now) },
 		Note: func(text string) { p.note(text) },
 	}
-	_, err = experiment.RunCollapse(c.Context, config, o)
+	found, err := experiment.RunCollapse(c.Context, config, o)
 	if p != nil {
 		p.clear()
 	}
+	if err != nil {
+		if p != nil && c.Context.Err() != nil {
+			fmt.Fprintf(c.App.ErrWriter, "to go on: vqaudio experiment collapse --corpus %s --out %s\n", corpus, out)
+		}
+		return err
+	}
+	if err := found.Write(out); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		e := json.NewEncoder(c.App.Writer)
+		e.SetEscapeHTML(false)
+		return e.Encode(found)
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "%s\nThis is %s, beside its plot and all figures as a table.\n", found.Markdown(experiment.PlotName), filepath.Join(out, experiment.PageName))
 	return err
 }
 
