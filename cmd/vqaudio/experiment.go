@@ -70,6 +70,8 @@ func runExperimentCollapse(c *cli.Context) error {
 		return &usageError{fmt.Errorf("unexpected %q", c.Args().First()), example}
 	case corpus == "" || out == "":
 		return &usageError{errors.New("want --corpus and --out"), example}
+	case c.IsSet("minutes") && c.Float64("minutes") == 0 && c.Int("steps") == 0:
+		return &usageError{errors.New("--minutes 0: want a budget"), example}
 	}
 	restore, err := useThreads(c)
 	if err != nil {
