@@ -192,7 +192,7 @@ func TestExplain(t *testing.T) {
 		want, lack []string
 	}{
 		{"nothing collapsed", func(*Collapse) {}, []string{
-			"autoencoder did not collapse**: its latents tell 6.4 bits per frame", "loses 0.600 nats per sample (3.500 instead of 2.900)", "a bit in every frame costs 0.0108 nats",
+			"autoencoder did not collapse**: its latents tell 6.4 bits per frame", "tells 80 % of the bits, and loses 55 % of what", "loses 0.600 nats per sample (3.500 instead of 2.900)", "a bit in every frame costs 0.0108 nats",
 			"(its weight is 1)", "went from 12.8 bits per frame at step 500 to 6.4 at step 1000.", "codes uses them", "500 of 512 codes occur", "which is 8.0 bits per frame",
 			"log2 512 = 9 bits", "it uses them; those of other sound cost it 1.800", "0.100 nats per sample better than",
 			"vae 2.910 + 0.069 = 2.979", "vq 2.800 + 0.097 = 2.897", "the codes are the better model of the sound", "2.900 and 3.500 nats per sample (vae), 2.800 and 3.900",
@@ -205,7 +205,7 @@ func TestExplain(t *testing.T) {
 			"ignores its latents, though they are not empty**: its latents tell 3 bits",
 		}, []string{"collapsed", "did not"}},
 		{"vae the better one", set(vae, func(r *evaluate.Report) { r.Sampled = 2.5 }), []string{"autoencoder is the better model of the sound"}, []string{"tells nothing"}},
-		{"vq collapsed", set(vq, func(r *evaluate.Report) { r.Shuffled = 2.8 }), []string{"**The model with codes ignores them too**: codes of other sound cost its decoder 0.000"}, []string{"uses them**"}},
+		{"vq collapsed", set(vq, func(r *evaluate.Report) { r.Shuffled = 2.8 }), []string{"**The model with codes ignores them too**: codes of other sound cost its decoder 0.000"}, []string{"uses them**", "Beside the model with codes"}},
 		{"none collapsed", set(none, func(r *evaluate.Report) { r.True, r.Shuffled = 2.9, 2.9 }), []string{"it ignores them all the same", "0.100 nats per sample worse than"}, nil},
 		{"warm-up", func(c *Collapse) { c.Config.Model.Bottleneck.KL, c.Config.Model.Bottleneck.KLWarmUp = 0.5, 300 }, []string{
 			"costs 0.0054 nats per sample (its weight is 0.5, to which it rises over 300 steps)",

@@ -35,7 +35,7 @@ func (c *Collapse) Explain() []string {
 	for _, r := range c.Runs {
 		runs[r.Kind] = r
 	}
-	paragraphs := []string{c.question(), c.explainVAE(runs[vqvae.VAE]), c.explainVQ(runs[vqvae.VQ]), c.explainNone(runs[vqvae.None], runs[vqvae.VQ])}
+	paragraphs := []string{c.question(), c.explainVAE(runs[vqvae.VAE], runs[vqvae.VQ]), c.explainVQ(runs[vqvae.VQ]), c.explainNone(runs[vqvae.None], runs[vqvae.VQ])}
 	paragraphs = append(paragraphs, c.compare(runs[vqvae.VAE], runs[vqvae.VQ]))
 	if c.Runs[0].Test != nil {
 		text := "On the test split, which had no part in any of this, the best model of each run gives, with its own and with shuffled latents, "
@@ -64,7 +64,7 @@ func (c *Collapse) question() string {
 }
 
 // explainVAE says what became of the variational autoencoder.
-func (c *Collapse) explainVAE(r Run) string {
+func (c *Collapse) explainVAE(r, vq Run) string {
 	v, b := r.last(), c.Config.Model.Bottleneck
 	cost := b.KL * c.perSample(1)
 	weight := fmt.Sprintf("(its weight is %g", b.KL)
@@ -86,6 +86,10 @@ func (c *Collapse) explainVAE(r Run) string {
 	default:
 		text = fmt.Sprintf("**The variational autoencoder did not collapse**: %s. In its loss a bit in every frame costs %.4f nats per sample %s; "+
 			"what the decoder gains by its bits is worth that here, so training keeps them.", told, cost, weight)
+	}
+	if o := vq.last(); !collapsed(o) {
+		rate, _ := entropy(vq.Kind, o)
+		text += fmt.Sprintf(" Beside the model with codes it tells %.0f %% of the bits, and loses %.0f %% of what that one loses.", 100*v.KL/rate, 100*lost(v)/lost(o))
 	}
 	first, most := r.Validations[0], r.Validations[0]
 	for _, o := range r.Validations {

@@ -250,8 +250,9 @@ func (e *Estimate) draw(ctx context.Context, r *run, limit time.Duration) error 
 	}
 	vectors := m.Latent(&r.arena, r.batch.Input).Vectors
 	defer r.arena.Reset()
+	s := wavenet.NewSampler(m.Decoder)
 	steps, began := 0, time.Now()
-	g := wavenet.NewGenerator(wavenet.NewSampler(m.Decoder), voice, func(drawn []int32) error {
+	g := wavenet.NewGenerator(s, voice, func(drawn []int32) error {
 		if steps += len(drawn); time.Since(began) >= limit {
 			return errEnough
 		}
