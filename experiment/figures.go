@@ -81,7 +81,7 @@ func (c *Collapse) Draw() (*image.RGBA, error) {
 	if c.Runs[0].Steps >= 10000 {
 		scale, name = 1e-3, "thousand steps"
 	}
-	nats, rate := picture.Panel{Name: "nats per sample"}, picture.Panel{Name: "bits per frame"}
+	nats, rate := picture.Panel{Name: "nats per sample"}, picture.Panel{Name: "bits per frame", Zero: true}
 	for i, r := range c.Runs {
 		curve := func(p *picture.Panel, name string, dashed bool, value func(evaluate.Report) (float64, bool)) {
 			drawn := picture.Curve{Name: r.Kind + name, Colour: i, Dashed: dashed}

@@ -19,6 +19,7 @@ type Chart struct {
 // Panel is curves over an axis of their own.
 type Panel struct {
 	Name   string // of its axis
+	Zero   bool   // the axis has 0 on it, whatever the curves
 	Curves []Curve
 }
 
@@ -68,7 +69,7 @@ func (c *Chart) Draw(o Options) (*image.RGBA, error) {
 		}
 	}
 	left, right := span(xs, 0.01)
-	times := ticks(left, right, max(all.Dx()/90, 1))
+	steps := ticks(left, right, max(all.Dx()/90, 1))
 	height := (all.Dy() - (len(c.Panels)-1)*panelGap) / len(c.Panels)
 	for i, p := range c.Panels {
 		r := image.Rect(all.Min.X, all.Min.Y+i*(height+panelGap), all.Max.X, all.Min.Y+i*(height+panelGap)+height)
@@ -76,11 +77,14 @@ func (c *Chart) Draw(o Options) (*image.RGBA, error) {
 		for _, curve := range p.Curves {
 			ys = append(ys, curve.Y...)
 		}
+		if p.Zero {
+			ys = append(ys, 0)
+		}
 		low, high := span(ys, 0.05)
 		at := func(x, y float64) (px, py float64) {
 			return float64(r.Min.X) + (x-left)/(right-left)*float64(r.Dx()), float64(r.Max.Y) - (y-low)/(high-low)*float64(r.Dy())
 		}
-		for _, t := range times {
+		for _, t := range steps {
 			x, _ := at(t.at, low)
 			canvas.fill(image.Rect(int(x), r.Min.Y, int(x)+1, r.Max.Y), grid)
 			canvas.fill(image.Rect(int(x), r.Max.Y, int(x)+1, r.Max.Y+5), ink)
@@ -109,7 +113,7 @@ func (c *Chart) Draw(o Options) (*image.RGBA, error) {
 			canvas.text(canvas.shorten(curve.Name, legendWidth-44), r.Max.X+52, y, 0, ink)
 		}
 	}
-	for _, t := range times {
+	for _, t := range steps {
 		canvas.text(t.label, all.Min.X+int((t.at-left)/(right-left)*float64(all.Dx())), all.Max.Y+16, 0.5, ink)
 	}
 	canvas.text(c.XName, (all.Min.X+all.Max.X)/2, all.Max.Y+36, 0.5, ink)

@@ -15,7 +15,7 @@ func TestChart(t *testing.T) {
 			{Name: "flat", X: []float64{0, 50, 100}, Y: []float64{2, nan, 2}},
 			{Name: "dashed", X: []float64{0, 100}, Y: []float64{1, 1}, Colour: 1, Dashed: true},
 		}},
-		{Name: "bits", Curves: []Curve{{Name: "rising", X: []float64{0, 100}, Y: []float64{0, 9}, Colour: 2}}},
+		{Name: "bits", Zero: true, Curves: []Curve{{Name: "rising", X: []float64{0, 100}, Y: []float64{3, 9}, Colour: 2}}},
 	}}
 	img, err := c.Draw(Options{Width: 84 + 510 + legendWidth + 20, Height: 36 + 200 + panelGap + 200 + 52, Title: "a chart"})
 	if err != nil {
@@ -46,7 +46,7 @@ func TestChart(t *testing.T) {
 	}
 	for _, v := range []float64{0, 25, 50, 100} {
 		top := 36 + 200 + panelGap
-		if at := top + int((9.45-0.09*v)/9.9*200); !drawn(x(v), at, 2) {
+		if at := top + int((9.45-3-0.06*v)/9.9*200); !drawn(x(v), at, 2) {
 			t.Errorf("the rising curve is not at %g", v)
 		}
 	}
