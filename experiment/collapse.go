@@ -73,7 +73,10 @@ func RunCollapse(ctx context.Context, c train.Config, o Options) (*Collapse, err
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", kind, err)
 		}
-		c.Training.Steps, c.Training.Minutes = reached.Step, 0
+		if reached.Step == 0 {
+			return nil, fmt.Errorf("%s: the budget was spent before the first step", kind)
+		}
+		c.Training.Steps, c.Training.Minutes = reached.Step, 0 // of the others
 		r := Run{Kind: kind, Steps: reached.Step, Minutes: reached.Seconds / 60}
 		if r.Validations, err = train.ReadValidations(dir); err != nil {
 			return nil, err

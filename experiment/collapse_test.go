@@ -45,14 +45,15 @@ func tiny(t *testing.T, steps int) train.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Training.Steps, c.Model.Bottleneck.KLWarmUp = steps, 0
+	c.Model.Bottleneck.KLWarmUp = 0
+	c.Training.Steps, c.Training.ValidateEvery, c.Training.ValidationCrops, c.Training.SaveEvery = steps, 10, 4, 1000
 	return c
 }
 
 // TestRunCollapse: an experiment that is interrupted in its second training comes to what one that is not comes to.
 func TestRunCollapse(t *testing.T) {
 	cache := corpus(corpora.Train, corpora.Train, corpora.Valid, corpora.Test)
-	whole, err := RunCollapse(t.Context(), tiny(t, 45), Options{Corpus: cache, Out: t.TempDir()})
+	whole, err := RunCollapse(t.Context(), tiny(t, 25), Options{Corpus: cache, Out: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,24 +68,24 @@ func TestRunCollapse(t *testing.T) {
 			begun = append(begun, kind)
 		},
 		Step: func(p train.Progress) {
-			if len(begun) == 2 && p.Step == 25 {
+			if len(begun) == 2 && p.Step == 15 {
 				cancel()
 			}
 		},
 	}
-	if _, err := RunCollapse(ctx, tiny(t, 45), o); !errors.Is(err, context.Canceled) {
+	if _, err := RunCollapse(ctx, tiny(t, 25), o); !errors.Is(err, context.Canceled) {
 		t.Fatalf("interrupted: %v", err)
 	}
 	notes := []string{}
 	o.Note = func(text string) { notes = append(notes, text) }
-	got, err := RunCollapse(t.Context(), tiny(t, 45), o)
+	got, err := RunCollapse(t.Context(), tiny(t, 25), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := slices.Concat(Kinds[:2], Kinds); !slices.Equal(begun, want) {
 		t.Errorf("trained %v, want %v", begun, want)
 	}
-	if !slices.Contains(notes, "going on from step 25") {
+	if !slices.Contains(notes, "going on from step 15") {
 		t.Errorf("notes %q", notes)
 	}
 	for _, c := range []*Collapse{whole, got} {
@@ -102,7 +103,7 @@ func TestRunCollapse(t *testing.T) {
 		for _, v := range r.Validations {
 			steps = append(steps, v.Step)
 		}
-		if r.Kind != Kinds[i] || r.Steps != 45 || !slices.Equal(steps, []int{20, 40, 45}) || r.Test == nil || r.Test.Split != corpora.Test || r.Test.Crops == 0 || r.Test.Step == 0 {
+		if r.Kind != Kinds[i] || r.Steps != 25 || !slices.Equal(steps, []int{10, 20, 25}) || r.Test == nil || r.Test.Split != corpora.Test || r.Test.Crops == 0 || r.Test.Step == 0 {
 			t.Errorf("run %d: %+v", i, r)
 		}
 		if c, err := train.ReadConfig(filepath.Join(dir, r.Kind)); err != nil || c.Model.Bottleneck.Kind != r.Kind || c.Model.Bottleneck.KLWarmUp != 0 {
@@ -110,9 +111,9 @@ func TestRunCollapse(t *testing.T) {
 		}
 	}
 
-	// A larger budget, and no longer validations at step 45 alone of some runs.
+	// A larger budget, and one more validation, of all runs.
 	o.Step = nil
-	if got, err = RunCollapse(t.Context(), tiny(t, 60), o); err != nil || got.Runs[2].Steps != 60 {
+	if got, err = RunCollapse(t.Context(), tiny(t, 30), o); err != nil || got.Runs[2].Steps != 30 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if err := got.Write(dir); err != nil {
@@ -123,7 +124,7 @@ func TestRunCollapse(t *testing.T) {
 		t.Errorf("%v, %s", err, table)
 	}
 	page, err := os.ReadFile(filepath.Join(dir, PageName))
-	if err != nil || !strings.Contains(string(page), "](collapse.png)") || !strings.Contains(string(page), "\n| 60 | ") {
+	if err != nil || !strings.Contains(string(page), "](collapse.png)") || !strings.Contains(string(page), "\n| 30 | ") {
 		t.Errorf("%v, %s", err, page)
 	}
 	if f, err := os.Open(filepath.Join(dir, PlotName)); err != nil {
@@ -142,7 +143,11 @@ func TestBudget(t *testing.T) {
 	if _, err := RunCollapse(t.Context(), c, Options{Corpus: corpus(corpora.Train, corpora.Valid), Out: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "budget") {
 		t.Errorf("without a budget: %v", err)
 	}
-	c.Training.Minutes = 0.5 / 60
+	c.Training.Minutes = 1e-12
+	if _, err := RunCollapse(t.Context(), c, Options{Corpus: corpus(corpora.Train, corpora.Valid), Out: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "before the first step") {
+		t.Errorf("next to no budget: %v", err)
+	}
+	c.Training.Minutes = 0.2 / 60
 	got, err := RunCollapse(t.Context(), c, Options{Corpus: corpus(corpora.Train, corpora.Valid), Out: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package experiment
 
 import (
 	"bytes"
-	"fmt"
 	"image"
 	"math"
 	"strconv"
@@ -105,6 +104,6 @@ func (c *Collapse) Draw() (*image.RGBA, error) {
 		}
 	}
 	chart := picture.Chart{XName: name, Panels: []picture.Panel{nats, rate}}
-	return chart.Draw(picture.Options{Width: 960, Height: 640, Title: fmt.Sprintf(
-		"Validation: negative log-likelihood with the latents of the sound and with those of other sound; what latents tell")})
+	return chart.Draw(picture.Options{Width: 960, Height: 640,
+		Title: "Validation: negative log-likelihood with the latents of the sound and with those of other sound; what latents tell"})
 }
