@@ -100,9 +100,13 @@ func TestRunCollapse(t *testing.T) {
 	}
 	for i, r := range got.Runs {
 		var steps []int
-		for _, v := range r.Validations {
+		for _, v := range append(r.Validations, *r.Test) {
 			steps = append(steps, v.Step)
+			if bound, ok := got.bound(r.Kind, v.Report); (v.Sampled > 0) != (r.Kind == vqvae.VAE) || ok != (r.Kind != vqvae.None) || ok && !(bound > max(v.Sampled, 0)) {
+				t.Errorf("%s: %+v, bound %v, %v", r.Kind, v, bound, ok)
+			}
 		}
+		steps = steps[:len(r.Validations)]
 		if r.Kind != Kinds[i] || r.Steps != 25 || !slices.Equal(steps, []int{10, 20, 25}) || r.Test == nil || r.Test.Split != corpora.Test || r.Test.Crops == 0 || r.Test.Step == 0 {
 			t.Errorf("run %d: %+v", i, r)
 		}
@@ -181,6 +185,19 @@ func figures() *Collapse {
 	}
 	slices.SortFunc(c.Runs, func(a, b Run) int { return slices.Index(Kinds, a.Kind) - slices.Index(Kinds, b.Kind) })
 	return c
+}
+
+// TestCommonSteps: what only some runs were validated at is left out.
+func TestCommonSteps(t *testing.T) {
+	c := figures()
+	c.Runs[0].Validations = slices.Insert(c.Runs[0].Validations, 1, train.Validation{Step: 700})
+	c.Runs[2].Validations = append(c.Runs[2].Validations, train.Validation{Step: 1500})
+	c.keepCommon()
+	for _, r := range c.Runs {
+		if len(r.Validations) != 2 || r.Validations[0].Step != 500 || r.Validations[1].Step != 1000 {
+			t.Errorf("%s: %+v", r.Kind, r.Validations)
+		}
+	}
 }
 
 // TestExplain: the words follow the figures, whichever way they come out.
