@@ -72,13 +72,13 @@ type Budget struct {
 // The parts of an estimate, as shares of its time; what remains is for making the model and for saving.
 const (
 	stepShare   = 0.5
-	otherShare  = 0.1 // validation, sampling and encoding, each
-	probe       = 1024
-	wantedSteps = 4 // at least, the first one untimed
+	otherShare  = 0.1  // validation, sampling and encoding, each
+	wantedSteps = 4    // at least, the first one untimed
+	probe       = 1024 // samples of the steps that tell how large the batch of others may be
 )
 
 // RunEstimate measures what a training with the configuration comes to, by running parts of it with new weights for about so many
-// seconds. It works in a folder for temporary files, which it removes. Errors are those of [Run].
+// seconds. It works in a temporary folder, to which it writes a checkpoint, and which it removes. Errors are those of [Run].
 func RunEstimate(ctx context.Context, c Config, cache *corpora.Cache, seconds float64) (*Estimate, error) {
 	dir, err := os.MkdirTemp("", "vqaudio-estimate-")
 	if err != nil {

@@ -20,8 +20,8 @@ func estimateCommand() *cli.Command {
 		Description: "Trains new weights on the corpus for some seconds, validates, draws and encodes, and says what a training would come to:\n" +
 			"hours per epoch (as many samples as the training split has), memory at the peak, sizes of a checkpoint and of the\n" +
 			"model, speeds of sampling and of encoding, and with --steps or --minutes how far that budget goes. It takes less than\n" +
-			"a minute, and leaves nothing behind. Where steps take too long, smaller batches are measured, and that is said.\n" +
-			"Configurations are chosen as for \"vqaudio train vqvae\".\n\n" +
+			"a minute, writes a checkpoint to a temporary folder, and leaves nothing behind. Where steps take too long, smaller\n" +
+			"batches are measured, and that is said. Configurations are chosen as for \"vqaudio train vqvae\".\n\n" +
 			"   vqaudio estimate --preset large --corpus vctk.cache\n" +
 			"   vqaudio estimate --preset base --corpus vctk.cache --minutes 90 --threads 1\n" +
 			"   vqaudio estimate --corpus vctk.cache --set residual=128 --set batch=4 --json",
