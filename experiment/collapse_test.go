@@ -227,6 +227,7 @@ func TestExplain(t *testing.T) {
 			"ignores its latents, though they are not empty**: its latents tell 3 bits",
 		}, []string{"collapsed", "did not"}},
 		{"vae the better one", set(vae, func(r *evaluate.Report) { r.Sampled = 2.5 }), []string{"autoencoder is the better model of the sound"}, []string{"tells nothing"}},
+		{"bounds alike", set(vae, func(r *evaluate.Report) { r.Sampled = 2.83 }), []string{"does not tell which is the better model of the sound: they differ by 0.002"}, []string{"By that measure the"}},
 		{"vq collapsed", set(vq, func(r *evaluate.Report) { r.Shuffled = 2.8 }), []string{"**The model with codes ignores them too**: codes of other sound cost its decoder 0.000"}, []string{"uses them**", "Beside the model with codes"}},
 		{"none collapsed", set(none, func(r *evaluate.Report) { r.True, r.Shuffled = 2.9, 2.9 }), []string{"it ignores them all the same", "0.100 nats per sample worse than"}, nil},
 		{"warm-up", func(c *Collapse) { c.Config.Model.Bottleneck.KL, c.Config.Model.Bottleneck.KLWarmUp = 0.5, 300 }, []string{

@@ -23,6 +23,9 @@ const ignored = 0.01
 // empty is the divergence, in bits per frame, below which latents are said to tell nothing.
 const empty = 0.5
 
+// alike is a difference of bounds, in nats per sample, that another seed might turn round.
+const alike = 0.01
+
 // tableRows is the largest number of validations in the table over training.
 const tableRows = 12
 
@@ -153,6 +156,8 @@ func (c *Collapse) compare(vae, vq Run) string {
 		"vq %.3f + %.3f = %.3f.", a.Sampled, c.perSample(a.KL), boundA, b.True, c.perSample(costB), boundB)
 	gain := a.True - b.True
 	switch {
+	case math.Abs(boundA-boundB) < alike:
+		text += fmt.Sprintf(" By that measure one run of each does not tell which is the better model of the sound: they differ by %.3f.", math.Abs(boundA-boundB))
 	case boundA < boundB && collapsed(a):
 		text += " By that measure the model that tells nothing is the better one, and training found it: a bound of the likelihood does not ask for latents that say something. " +
 			"Who wants a representation wants the codes."
