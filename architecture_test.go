@@ -28,7 +28,7 @@ var rows = [][]string{
 	{"frontend"},
 	{"checkpoint", "enrol", "evaluate"},
 	{"train"},
-	{"internal/bench"},
+	{"internal/bench", "experiment"},
 	{"cmd/vqaudio"},
 }
 
@@ -40,7 +40,7 @@ var foreign = map[string][]string{
 	"corpora":          {"github.com/edsrzf/mmap-go"},
 	"corpora/images":   {"golang.org/x/image/draw"},
 	"speaker":          {"github.com/agnivade/levenshtein"},
-	"internal/picture": {"golang.org/x/image/font", "golang.org/x/image/font/gofont/goregular", "golang.org/x/image/font/opentype", "golang.org/x/image/math/fixed"},
+	"internal/picture": {"golang.org/x/image/font", "golang.org/x/image/font/gofont/goregular", "golang.org/x/image/font/opentype", "golang.org/x/image/math/fixed", "golang.org/x/image/vector"},
 	"train":            {"github.com/agnivade/levenshtein", "github.com/gofrs/flock", "google.golang.org/protobuf/encoding/protowire"},
 	"cmd/vqaudio":      {"github.com/urfave/cli/v2", "golang.org/x/term", "github.com/schollz/progressbar/v3"},
 }

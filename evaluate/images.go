@@ -74,7 +74,7 @@ func ImageNLL(ctx context.Context, m *vqvae.Model, corpus *images.Corpus, o Opti
 		}
 		FillImages(&b, pixels)
 		var sum Report
-		measure(m, b, nil, o.Arena, &sum, counts)
+		measure(m, b, nil, o.Arena, o.Noise, &sum, counts)
 		o.Arena.Reset()
 		share := float64(len(part)) / float64(len(order))
 		r.True, r.Shuffled, r.Constant, r.KL = r.True+share*sum.True, r.Shuffled+share*sum.Shuffled, r.Constant+share*sum.Constant, r.KL+share*sum.KL

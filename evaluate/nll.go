@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/vqaudio/vqaudio/corpora"
@@ -23,6 +24,8 @@ type Options struct {
 	Crop  int    // samples of a crop, a multiple of the model's hop; 0 is 8192, or the next multiple
 	Batch int    // crops of a batch, at least 2; 0 is 4
 	Crops int    // take at most so many crops, evenly spread over the split; 0 takes all
+
+	Noise rand.Source // draws the samples of a variational autoencoder for Report.Sampled; nil leaves that out
 
 	Arena    *tensor.Arena         // for buffers, reset after each batch; nil takes a new one
 	Progress func(done, total int) // called after every batch with the number of crops; may be nil
@@ -46,8 +49,11 @@ type Report struct {
 	// last; 0 if the model has not got two speakers.
 	WrongSpeaker float64 `json:"wrong_speaker,omitempty"`
 
-	// KL is the divergence from the prior of what a variational autoencoder knows of a frame, in bits; 0 for other models.
-	KL float64 `json:"kl_bits_per_frame,omitempty"`
+	// KL is the divergence from the prior of what a variational autoencoder knows of a frame, in bits; 0 for other models. Sampled is
+	// the likelihood with samples in the place of its means, as in training: with KL it makes the evidence lower bound. 0 for
+	// other models, and without Options.Noise.
+	KL      float64 `json:"kl_bits_per_frame,omitempty"`
+	Sampled float64 `json:"sampled,omitempty"`
 
 	Codes // empty for a model without codes
 
@@ -138,14 +144,14 @@ func NLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, o Options) (
 			return Report{}, err
 		}
 		b.read(cache, crops[from:from+o.Batch], speakers)
-		measure(m, b.Batch, b.wrong, o.Arena, &r, counts)
+		measure(m, b.Batch, b.wrong, o.Arena, o.Noise, &r, counts)
 		o.Arena.Reset()
 		if o.Progress != nil {
 			o.Progress(from+o.Batch, len(crops))
 		}
 	}
 	batches := float64(len(crops) / o.Batch)
-	for _, v := range []*float64{&r.True, &r.Shuffled, &r.Constant, &r.WrongSpeaker, &r.KL} {
+	for _, v := range []*float64{&r.True, &r.Shuffled, &r.Constant, &r.WrongSpeaker, &r.KL, &r.Sampled} {
 		*v /= batches
 	}
 	r.Codes = DescribeModelCodes(counts, m.Config.Bottleneck, float64(len(crops))*float64(o.Crop)/float64(m.Config.Rate))
@@ -275,9 +281,11 @@ func (b *batch) read(cache *corpora.Cache, crops []crop, ids []int32) {
 	b.front.Fill(&b.Batch, b.samples)
 }
 
-// measure adds the likelihoods of a batch to those in r, and its codes to counts. Wrong is room for speakers, nil if there are not two.
-func measure(m *vqvae.Model, b vqvae.Batch, wrong []int32, a *tensor.Arena, r *Report, counts map[int32]int64) {
-	v := m.Latent(a, b.Input)
+// measure adds the likelihoods of a batch to those in r, and its codes to counts. Wrong is room for speakers, nil if there are not two;
+// noise is nil if Sampled is not asked for.
+func measure(m *vqvae.Model, b vqvae.Batch, wrong []int32, a *tensor.Arena, noise rand.Source, r *Report, counts map[int32]int64) {
+	z := m.Encode(a, b.Input)
+	v := m.Bottleneck.Forward(a, z, nil)
 	for _, k := range v.Codes {
 		counts[k]++
 	}
@@ -288,6 +296,9 @@ func measure(m *vqvae.Model, b vqvae.Batch, wrong []int32, a *tensor.Arena, r *R
 		return m.NLL(a, b.Levels, b.Size, vectors, speakers)
 	}
 	r.True += nll(v.Vectors, b.Speakers)
+	if m.Config.Bottleneck.Kind == vqvae.VAE && noise != nil {
+		r.Sampled += nll(m.Bottleneck.Forward(a, z, noise).Vectors, b.Speakers)
+	}
 
 	other := a.Like(v.Vectors)
 	n := len(other.Data) / b.Size

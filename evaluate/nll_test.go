@@ -290,3 +290,45 @@ func TestReconstruct(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+// TestSampled: the likelihood with samples of a variational autoencoder, crop by crop, with the noise in order.
+func TestSampled(t *testing.T) {
+	c := testConfig
+	c.Bottleneck = vqvae.BottleneckConfig{Kind: vqvae.VAE, Dim: 5, KL: 1}
+	m, cache := testModel(t, c), testCorpus()
+	const crop, hop = 160, 16
+	o := Options{Split: corpora.Valid, Crop: crop, Batch: 3}
+	without, err := NLL(t.Context(), m, cache, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Noise = rand.NewPCG(7, 8)
+	with, err := NLL(t.Context(), m, cache, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front, err := frontend.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, noise, want := new(tensor.Arena), rand.NewPCG(7, 8), 0.0
+	crops := []struct{ utterance, start, speaker int }{{0, 0, 2}, {0, 160, 2}, {0, 320, 2}, {3, 0, 0}, {4, 0, 1}, {4, 160, 1}, {4, 320, 1}, {4, 480, 1}, {6, 0, 2}}
+	for _, at := range crops {
+		x, b := make([]float32, crop), front.NewBatch(1, crop)
+		cache.Read(x, at.utterance, int64(at.start))
+		front.Fill(&b, x)
+		v := m.Bottleneck.Forward(a, m.Encode(a, b.Input), noise)
+		want += m.NLL(a, b.Levels, 1, v.Vectors, []int32{int32(at.speaker)}) / float64(len(crops))
+	}
+	if math.Abs(with.Sampled-want) > 1e-5*want || math.Abs(with.Sampled-with.True) < 1e-3 {
+		t.Errorf("%v with samples, %v with means, want %v", with.Sampled, with.True, want)
+	}
+	with.Sampled = 0
+	if !reflect.DeepEqual(with, without) {
+		t.Errorf("noise changes what it should not: %+v, without %+v", with, without)
+	}
+	o.Noise = rand.NewPCG(7, 8)
+	if r, err := NLL(t.Context(), testModel(t, testConfig), cache, o); err != nil || r.Sampled != 0 {
+		t.Errorf("a model with codes: %v, %v", r.Sampled, err)
+	}
+}

@@ -38,10 +38,12 @@ import (
 const (
 	configName      = "config.json"
 	checkpointsName = "checkpoints"
-	bestName        = "best.safetensors"
 	samplesName     = "samples"
 	lockName        = "lock"
 )
+
+// BestName is the name of the best model in the folder of a run.
+const BestName = "best.safetensors"
 
 // ErrBusy is the error of [Run] for a folder in which another program is just training.
 var ErrBusy = errors.New("another program is training in this folder")
@@ -517,5 +519,5 @@ func (r *run) saveBest() error {
 	if err != nil {
 		return err
 	}
-	return checkpoint.Save(filepath.Join(r.folder.dir, bestName), &checkpoint.File{Model: r.model, Training: training})
+	return checkpoint.Save(filepath.Join(r.folder.dir, BestName), &checkpoint.File{Model: r.model, Training: training})
 }

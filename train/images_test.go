@@ -135,7 +135,7 @@ func TestImages(t *testing.T) {
 					t.Errorf("%s differs", name)
 				}
 			}
-			if f, err := checkpoint.Load(filepath.Join(dir, bestName), dilated.Float32); err != nil || f.Model.Config.Image == nil {
+			if f, err := checkpoint.Load(filepath.Join(dir, BestName), dilated.Float32); err != nil || f.Model.Config.Image == nil {
 				t.Errorf("the best model: %v", err)
 			}
 		})

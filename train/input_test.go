@@ -63,7 +63,7 @@ func TestInputs(t *testing.T) {
 			sameModel(t, last(dir, 40), last(whole, 40))
 
 			var measured [2][]float32
-			for i, name := range []string{last(dir, 40), filepath.Join(dir, bestName)} {
+			for i, name := range []string{last(dir, 40), filepath.Join(dir, BestName)} {
 				f, err := checkpoint.Load(name, dilated.Float32)
 				if err != nil {
 					t.Fatal(err)

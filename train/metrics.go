@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
 
@@ -44,6 +45,34 @@ type validationLine struct {
 	Validation Validation `json:"validation"`
 	Best       bool       `json:"best"` // so far
 	Seconds    float64    `json:"seconds"`
+}
+
+// ReadValidations returns the validations of the run in the folder dir, in the order of their steps. Lines of its metrics that
+// are damaged give a *[files.FormatError]; what a program that was killed left of its last line is left out.
+func ReadValidations(dir string) ([]Validation, error) {
+	name := filepath.Join(dir, metricsName)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var all []Validation
+	number := 0
+	for text := range bytes.Lines(data) {
+		number++
+		if !bytes.HasSuffix(text, []byte("\n")) {
+			break
+		}
+		var l struct {
+			Validation *Validation `json:"validation"`
+		}
+		if err := json.Unmarshal(text, &l); err != nil {
+			return nil, &files.FormatError{File: name, Offset: -1, Line: number, Found: err.Error(), Expected: "a line of the metrics of a run"}
+		}
+		if l.Validation != nil {
+			all = append(all, *l.Validation)
+		}
+	}
+	return all, nil
 }
 
 // line is an event.
@@ -184,7 +213,7 @@ func (r *run) logValidation(v Validation) error {
 	case vqvae.VQ:
 		numbers["validation/perplexity"], numbers["validation/used"] = v.Perplexity, float64(v.Used)
 	case vqvae.VAE:
-		numbers["validation/kl_bits_per_frame"] = v.KL
+		numbers["validation/kl_bits_per_frame"], numbers["validation/sampled"] = v.KL, v.Sampled
 	}
 	r.log.events.scalars(v.Step, numbers)
 	return r.write(validationLine{v.Step, v, r.state.Best.Step == v.Step, r.seconds()})

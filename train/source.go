@@ -39,6 +39,11 @@ type sound struct {
 }
 
 func newSound(r *run) (source, error) {
+	return newSoundOf(r, r.config.Training.Batch, r.config.Training.Segment)
+}
+
+// newSoundOf returns a source of batches of so many segments, of so many samples.
+func newSoundOf(r *run, batch, segment int) (source, error) {
 	cache, c := r.options.Corpus, r.config
 	if cache == nil {
 		return nil, fmt.Errorf("a model of sound, and no corpus of it")
@@ -50,12 +55,11 @@ func newSound(r *run) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := c.Training
-	sampler, err := corpora.NewSampler(cache, corpora.SamplerConfig{Split: corpora.Train, Segment: s.Segment, Batch: s.Batch, Seed: s.Seed})
+	sampler, err := corpora.NewSampler(cache, corpora.SamplerConfig{Split: corpora.Train, Segment: segment, Batch: batch, Seed: c.Training.Seed})
 	if err != nil {
 		return nil, err
 	}
-	return &sound{r, cache, sampler, front, front.NewBatch(s.Batch, s.Segment)}, nil
+	return &sound{r, cache, sampler, front, front.NewBatch(batch, segment)}, nil
 }
 
 func (s *sound) Next() vqvae.Batch {

@@ -267,7 +267,7 @@ func (r *run) validate(ctx context.Context) error {
 		return err
 	}
 	v := Validation{r.state.Step, report}
-	if sum := v.True + v.Shuffled + v.Constant + v.WrongSpeaker + v.KL; math.IsNaN(sum) || math.IsInf(sum, 0) {
+	if sum := v.True + v.Shuffled + v.Constant + v.WrongSpeaker + v.KL + v.Sampled; math.IsNaN(sum) || math.IsInf(sum, 0) {
 		r.note("step %d: validation gives %v nats per sample", v.Step, sum)
 		return nil
 	}
@@ -313,7 +313,7 @@ func (r *run) score(v Validation) float64 {
 // validation is what a validation goes over.
 func (r *run) validation() evaluate.Options {
 	s := r.config.Training
-	return evaluate.Options{Split: corpora.Valid, Crop: s.ValidationCrop, Crops: s.ValidationCrops, Arena: &r.arena}
+	return evaluate.Options{Split: corpora.Valid, Crop: s.ValidationCrop, Crops: s.ValidationCrops, Noise: r.draw("validation"), Arena: &r.arena}
 }
 
 func (r *run) note(format string, args ...any) {

@@ -170,7 +170,7 @@ func TestTraining(t *testing.T) {
 	if err != nil || !slices.Equal(kept, []int{180, 190, 200}) {
 		t.Errorf("checkpoints of steps %v, %v", kept, err)
 	}
-	best, err := checkpoint.Load(filepath.Join(dir, bestName), dilated.Float32)
+	best, err := checkpoint.Load(filepath.Join(dir, BestName), dilated.Float32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestBest(t *testing.T) {
 	dir := t.TempDir()
 	var n notes
 	n.run(t, tiny(t, 60), dir)
-	best, err := checkpoint.Load(filepath.Join(dir, bestName), dilated.Float32)
+	best, err := checkpoint.Load(filepath.Join(dir, BestName), dilated.Float32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func TestKilled(t *testing.T) {
 	}
 	sameCurve(t, curve(t, dir), curve(t, whole))
 	sameModel(t, last(dir, steps), last(whole, steps))
-	sameModel(t, filepath.Join(dir, bestName), filepath.Join(whole, bestName))
+	sameModel(t, filepath.Join(dir, BestName), filepath.Join(whole, BestName))
 	for _, d := range []string{dir, filepath.Join(dir, checkpointsName), filepath.Join(dir, samplesName)} {
 		entries, err := os.ReadDir(d)
 		if err != nil {

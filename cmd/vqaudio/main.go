@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Version: version(),
 
 		Commands: []*cli.Command{
-			corpusCommand(), trainCommand(), evaluateCommand(), infoCommand(), exportCommand(), encodeCommand(), unitsCommand(),
+			corpusCommand(), estimateCommand(), trainCommand(), experimentCommand(), evaluateCommand(), infoCommand(), exportCommand(), encodeCommand(), unitsCommand(),
 			decodeCommand(), convertCommand(), speakerCommand(), probeCommand(), plotCommand(), benchCommand(),
 		},
 		HideVersion:    false,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,19 +56,25 @@ func trainVQVAECommand() *cli.Command {
 			"   vqaudio train vqvae --corpus c --out vae --set kind=vae                 a variational autoencoder, to compare with\n" +
 			"   vqaudio train vqvae --corpus fashion-mnist/ --preset image --out run    pictures: IDX or CIFAR files, or PNG and JPEG\n" +
 			"   vqaudio train vqvae --preset base --print                               the configuration, with all its keys",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "corpus", Usage: "train on the `CACHE` that \"vqaudio corpus prepare\" has made, or on a folder of pictures"},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep everything in the folder `RUN`"},
-			&cli.StringFlag{Name: "preset", Usage: "start from the configuration `NAME`: " + strings.Join(train.Presets(), ", "), DefaultText: "that of the run, or else base"},
-			&cli.IntFlag{Name: "steps", Usage: "stop after `N` steps, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
-			&cli.Float64Flag{Name: "minutes", Usage: "stop after `M` minutes, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
-			&cli.Uint64Flag{Name: "seed", Usage: "draw weights and segments from the seed `N`", DefaultText: "that of the configuration"},
-			&cli.StringFlag{Name: "precision", Usage: "compute in `P`: float32, bfloat16, or auto, bfloat16 where the processor has tiles for it (AMX)", DefaultText: "that of the configuration"},
-			&cli.StringSliceFlag{Name: "set", Usage: "change `KEY=VALUE` of the configuration; can be given again"},
 			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the result is the same with any number", DefaultText: "all cores"},
 			&cli.BoolFlag{Name: "print", Usage: "print the configuration as JSON, and train nothing"},
-		},
+		}, configFlags("base")...),
 		Action: runTrainVQVAE,
+	}
+}
+
+// configFlags are those that [trainConfig] takes notice of.
+func configFlags(preset string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "preset", Usage: "start from the configuration `NAME`: " + strings.Join(train.Presets(), ", "), DefaultText: "that of the run, or else " + preset},
+		&cli.IntFlag{Name: "steps", Usage: "stop after `N` steps, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
+		&cli.Float64Flag{Name: "minutes", Usage: "stop after `M` minutes, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
+		&cli.Uint64Flag{Name: "seed", Usage: "draw weights and segments from the seed `N`", DefaultText: "that of the configuration"},
+		&cli.StringFlag{Name: "precision", Usage: "compute in `P`: float32, bfloat16, or auto, bfloat16 where the processor has tiles for it (AMX)", DefaultText: "that of the configuration"},
+		&cli.StringSliceFlag{Name: "set", Usage: "change `KEY=VALUE` of the configuration; can be given again"},
 	}
 }
 
@@ -85,7 +92,7 @@ func runTrainVQVAE(c *cli.Context) error {
 		defer parallel.SetThreads(parallel.Threads())
 		parallel.SetThreads(threads)
 	}
-	config, err := trainConfig(c, out)
+	config, err := trainConfig(c, out, "base")
 	if err != nil {
 		return err
 	}
@@ -130,8 +137,9 @@ func runTrainVQVAE(c *cli.Context) error {
 	return nil
 }
 
-// trainConfig returns the configuration that the flags ask for: that of the preset, or of the run in out, with changes.
-func trainConfig(c *cli.Context, out string) (train.Config, error) {
+// trainConfig returns the configuration that the flags ask for, with their changes: that of the run in the folder out, or of the
+// preset that is named, or else of preset. To that of a preset the assignments are made first.
+func trainConfig(c *cli.Context, out, preset string, assignments ...string) (train.Config, error) {
 	usage := func(err error) error {
 		return &usageError{err, "vqaudio train vqvae --print lists all keys and their values"}
 	}
@@ -141,12 +149,13 @@ func trainConfig(c *cli.Context, out string) (train.Config, error) {
 		config, err = train.ReadConfig(out)
 	}
 	if c.IsSet("preset") || out == "" || errors.Is(err, fs.ErrNotExist) {
-		name := c.String("preset")
-		if name == "" {
-			name = "base"
-		}
-		if config, err = train.Preset(name); err != nil {
+		if config, err = train.Preset(cmp.Or(c.String("preset"), preset)); err != nil {
 			return config, usage(err)
+		}
+		for _, a := range assignments {
+			if err := train.Set(&config, a); err != nil {
+				return config, err
+			}
 		}
 	} else if err != nil {
 		return config, err
