@@ -27,9 +27,9 @@ func evaluateConversionCommand() *cli.Command {
 			"   probe    how well a classifier tells speakers from the units alone: what they still hold of the voice.\n\n" +
 			"The recordings themselves, and what the model makes of them in their own voice, are judged in the same way. A good\n" +
 			"conversion is taken for the target in 80 % of the cases or more, for the source in 5 % or less, its words are\n" +
-			"recognised as often as those of reconstructions, and the probe is near chance. Look at reconstructions first: the\n" +
-			"classifier does not stand noise, and what it does not know there it cannot know in conversions. Training the classifier takes some\n" +
-			"minutes on one core: with --classifier it is kept in a file, for the next model.\n\n" +
+			"recognised as often as those of reconstructions, and the probe is near chance. Look at recordings\n" +
+			"and reconstructions first: what the classifier does not know there it cannot know in conversions. Training it takes\n" +
+			"some minutes on one core: with --classifier it is kept in a file, for the next model.\n\n" +
 			"   vqaudio evaluate conversion model.safetensors --corpus vctk.cache --classifier vctk-voices.safetensors\n" +
 			"   vqaudio evaluate conversion model.safetensors --corpus vctk.cache --conversions 20 --seconds 2   quicker",
 		Flags: []cli.Flag{
