@@ -39,45 +39,26 @@ func widen(samples []float32) []float64 {
 // and, half of the time, noise that follows the power of each frame, 5 to 45 dB below it, as that of coders does (ITU-T P.810). Both noises
 // are white or fall towards high bands.
 func disturb(x []float32, random *rand.Rand) {
-	const decibel = math.Ln10 / 10 // in ln of power
-	var curve [mels]float64
-	gain := 6 * decibel * (2*random.Float64() - 1)
-	for k := 1; k <= 3; k++ {
-		a := 3 * decibel * (2*random.Float64() - 1)
-		for m := range curve {
-			curve[m] += a * math.Cos(math.Pi*float64(k)*(float64(m)+0.5)/mels)
-		}
-	}
-	noise := func(quietest float64) (shape [mels]float64) { // for a power of 1
-		level, tilt := -decibel*(5+(quietest-5)*random.Float64()), 20*decibel*random.Float64()
+	gain := spectrum.Colour(mels, 0, 0, 6, random)
+	curve := spectrum.Colour(mels, 1, 3, 3, random)
+	noise := func(quietest float64) []float64 { // for a power of 1
+		powers := spectrum.Hiss(mels, -5-(quietest-5)*random.Float64(), random)
 		if random.Uint64()&1 == 0 {
-			level = math.Inf(-1)
+			clear(powers)
 		}
-		for m := range shape {
-			shape[m] = math.Exp(level + tilt*(0.5-float64(m)/mels))
-		}
-		return shape
+		return powers
 	}
 	steady, following := noise(55), noise(45)
-	power := meanPower(x)
+	power := spectrum.MeanPower(x)
 	for len(x) > 0 {
 		frame := x[:mels]
 		x = x[mels:]
-		now := meanPower(frame)
+		now := spectrum.MeanPower(frame)
 		for m, v := range frame {
 			p := math.Exp(float64(v)) + power*steady[m] + now*following[m]
-			frame[m] = float32(math.Log(p) + gain + curve[m])
+			frame[m] = float32(math.Log(p) + gain[m] + curve[m])
 		}
 	}
-}
-
-// meanPower is that of the bands of a log-mel spectrogram.
-func meanPower(x []float32) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += math.Exp(float64(v))
-	}
-	return sum / float64(len(x))
 }
 
 // mostNumbers is how many numbers the examples of a classifier hold in all: 256 MiB. Of larger corpora a part is taken.

@@ -28,6 +28,7 @@ type Frontend struct {
 	law      law
 	features features
 	idle     parallel.Pool[analysis]
+	scratch  parallel.Pool[[]float32] // samples of a sequence
 }
 
 // New returns the front end of models of the configuration, which has passed its Check. It returns an error if that is of

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
+	"github.com/vqaudio/vqaudio/audio/spectrum"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
 
@@ -89,20 +91,14 @@ func (f *Frontend) Perturb(b *vqvae.Batch, p Perturbation, src rand.Source) {
 // disguise puts the input of b in noise, warps and colours it.
 func (f *Frontend) disguise(b *vqvae.Batch, p Perturbation, random *rand.Rand) {
 	bands := b.Input.Channels()
-	places, curve, row := make([]float64, bands), make([]float64, bands), make([]float32, bands)
+	places, row := make([]float64, bands), make([]float32, bands)
 	frames := b.Input.Dim(1)
 	for s := range b.Size {
 		if p.Hiss > 0 {
 			hiss(b.Input.Data[s*frames*bands:(s+1)*frames*bands], bands, p.Hiss, random)
 		}
 		f.warp(places, p.Warp*(2*random.Float64()-1))
-		clear(curve)
-		for k := range colours {
-			a := p.Colour * math.Ln10 / 10 * (2*random.Float64() - 1) // in ln of power
-			for m := range curve {
-				curve[m] += a * math.Cos(math.Pi*float64(k)*(float64(m)+0.5)/float64(bands))
-			}
-		}
+		curve := spectrum.Colour(bands, 0, colours-1, p.Colour, random)
 		for r := s * frames; r < (s+1)*frames; r++ {
 			x := b.Input.Row(r)
 			copy(row, x)
@@ -117,18 +113,10 @@ func (f *Frontend) disguise(b *vqvae.Batch, p Perturbation, random *rand.Rand) {
 
 // hiss adds noise to a log-mel spectrum.
 func hiss(x []float32, bands int, loudest float64, random *rand.Rand) {
-	power := 0.0
-	for _, v := range x {
-		power += math.Exp(float64(v))
-	}
-	level := power / float64(len(x)) * loudest * loudest * math.Pow(10, -noiseRange*random.Float64()/10)
-	tilt := 2 * math.Ln10 * random.Float64() // 20 dB at most
-	noise := make([]float64, bands)
-	for m := range noise {
-		noise[m] = level * math.Exp(tilt*(0.5-float64(m)/float64(bands)))
-	}
+	level := 20*math.Log10(loudest) - noiseRange*random.Float64()
+	noise, power := spectrum.Hiss(bands, level, random), spectrum.MeanPower(x)
 	for i, v := range x {
-		x[i] = float32(math.Log(math.Exp(float64(v)) + noise[i%bands]))
+		x[i] = float32(math.Log(math.Exp(float64(v)) + power*noise[i%bands]))
 	}
 }
 
@@ -150,7 +138,10 @@ func (f *Frontend) blur(b *vqvae.Batch, noise float64, random *rand.Rand) {
 		b.Past = make([]int32, len(b.Levels))
 	}
 	n := len(b.Levels) / b.Size
-	samples := make([]float32, n)
+	scratch := f.scratch.Get()
+	defer f.scratch.Put(scratch)
+	*scratch = slices.Grow((*scratch)[:0], n)[:n]
+	samples := *scratch
 	for from := 0; from < len(b.Levels); from += n {
 		f.law.DecodeAll(samples, b.Levels[from:from+n])
 		squares := 0.0
