@@ -73,6 +73,8 @@ type Words struct {
 	Recorded      float64  `json:"recorded"`   // share of them that is recognised, as recorded
 	Reconstructed float64  `json:"reconstructed"`
 	Converted     float64  `json:"converted"`
+
+	Probe *Accuracy `json:"probe,omitempty"` // see [ProbeWords], which Conversion does not call
 }
 
 // Pitch compares the fundamental frequency of the source, the target and the conversion; that of the target is the median of up to

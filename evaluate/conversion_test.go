@@ -446,6 +446,32 @@ func TestProbeVoice(t *testing.T) {
 	}
 }
 
+// TestProbeWords: codes of words that sound differently tell them; where all words sound the same there is nothing to tell, and
+// a corpus of sentences has no words to learn.
+func TestProbeWords(t *testing.T) {
+	m, differ := testModel(t, testConfig), voices(16)
+	for i, u := range differ.Utterances() {
+		if u.Text == "down" {
+			clear(differ.Samples(i)[:2000]) // the codes of a model that nobody has trained tell rising from falling in two of three
+		}
+	}
+	a, err := ProbeWords(t.Context(), m, differ, corpora.Test, Learning{Steps: 50, Seed: 1})
+	if err != nil || a.Utterances != 24 || a.Classes != 2 || a.Accuracy < 0.8 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	same := voices(16)
+	for i := range same.Utterances() {
+		copy(same.Samples(i), same.Samples(i%3)) // nobody says but the first word
+	}
+	b, err := ProbeWords(t.Context(), m, same, corpora.Test, Learning{Steps: 5, Seed: 1})
+	if err != nil || math.Abs(b.Accuracy-0.5) > 1e-9 { // it says the same of all, and is right about half
+		t.Errorf("where all sound the same: %+v, %v", b, err)
+	}
+	if _, err := ProbeWords(t.Context(), m, voices(2), corpora.Test, Learning{Steps: 5}); err == nil || !strings.Contains(err.Error(), "no words") {
+		t.Errorf("two of each word: %v", err)
+	}
+}
+
 // TestDisturb: a level and a smooth curve, the same in all frames, noise that fills what is soft, and noise that follows the level.
 func TestDisturb(t *testing.T) {
 	noisy, following := 0, 0

@@ -60,6 +60,10 @@ type Report struct {
 	Bits *BitsPerDim `json:"bits_per_dim,omitempty"` // of pictures; else nil
 }
 
+// Bound is the negative evidence lower bound of a variational autoencoder, in nats per sample, where a frame is so many samples:
+// Sampled, and the divergence. The sound itself has at least this likelihood.
+func (r Report) Bound(hop int) float64 { return r.Sampled + r.KL*math.Ln2/float64(hop) }
+
 // Codes describes the codes of a set of recordings. H is the entropy of their distribution over the whole set.
 type Codes struct {
 	Entries    int     `json:"entries"`      // different codes that there are: K of the codebook, or the product of several

@@ -323,6 +323,9 @@ func TestSampled(t *testing.T) {
 	if math.Abs(with.Sampled-want) > 1e-5*want || math.Abs(with.Sampled-with.True) < 1e-3 {
 		t.Errorf("%v with samples, %v with means, want %v", with.Sampled, with.True, want)
 	}
+	if got, want := with.Bound(hop), with.Sampled+with.KL*math.Ln2/hop; with.KL <= 0 || math.Abs(got-want) > 1e-12 || math.Abs(want-with.Sampled) < 1e-3 {
+		t.Errorf("a bound of %v, want %v, %v without the divergence", got, want, with.Sampled)
+	}
 	with.Sampled = 0
 	if !reflect.DeepEqual(with, without) {
 		t.Errorf("noise changes what it should not: %+v, without %+v", with, without)

@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -126,15 +127,32 @@ const (
 // tell the speakers of the training split from codes alone, and returns how well it does on the split given. What it finds
 // is there; what it does not find may be there nevertheless: the accuracy is a lower bound.
 func ProbeVoice(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, split string, l Learning) (Accuracy, error) {
-	if cache.Rate() != m.Config.Rate {
-		return Accuracy{}, fmt.Errorf("the corpus is at %d Hz, the model at %d Hz", cache.Rate(), m.Config.Rate)
-	}
 	names, err := speakersOf(cache)
 	if err != nil {
 		return Accuracy{}, err
 	}
+	return probe(ctx, m, cache, split, names, speakerOf, "learning voices from codes", l)
+}
+
+// ProbeWords says in the same way how much of the words there is in the codes: how well a classifier tells those that [TrainJudges]
+// would learn from this corpus. What it finds in codes and [Conversion] does not hear, the decoder has lost. It returns an error if the corpus
+// has no words to learn.
+func ProbeWords(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, split string, l Learning) (Accuracy, error) {
+	words := wordsOf(cache)
+	if len(words) < 2 {
+		return Accuracy{}, errors.New("the corpus has no words to learn: few different texts, each of many utterances")
+	}
+	return probe(ctx, m, cache, split, words, wordOf, "learning words from codes", l)
+}
+
+// probe trains a classifier to tell labels, which are sorted, from codes.
+func probe(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, split string, labels []string, label func(*corpora.CachedUtterance) string,
+	what string, l Learning) (Accuracy, error) {
+	if cache.Rate() != m.Config.Rate {
+		return Accuracy{}, fmt.Errorf("the corpus is at %d Hz, the model at %d Hz", cache.Rate(), m.Config.Rate)
+	}
 	class := func(u *corpora.CachedUtterance) (int32, bool) {
-		id, ok := slices.BinarySearch(names, u.Speaker)
+		id, ok := slices.BinarySearch(labels, label(u))
 		return int32(id), ok
 	}
 	coder, err := newCoder(m)
@@ -144,7 +162,7 @@ func ProbeVoice(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, split
 	heard := drawStretches(cache, corpora.Train, class, int64(mostNumbers)*int64(coder.hop()), l.Seed)
 	test := utterancesOf(cache, split, class, int64(mostSeconds*cache.Rate()))
 	if len(test) == 0 {
-		return Accuracy{}, fmt.Errorf("the split %q of the corpus has no utterance of a speaker of the training split", split)
+		return Accuracy{}, fmt.Errorf("the split %q of the corpus has no utterance whose class the training split has", split)
 	}
 	examples, err := encodeAll(ctx, coder, cache, slices.Concat(heard, test), l.Progress)
 	if err != nil {
@@ -152,13 +170,13 @@ func ProbeVoice(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, split
 	}
 	books := m.Config.Bottleneck.Books()
 	net := classify.New(classify.Config{
-		Classes: len(names), Width: books, Entries: books * m.Config.Bottleneck.Entries, Embedding: probeEmbedding,
+		Classes: len(labels), Width: books, Entries: books * m.Config.Bottleneck.Entries, Embedding: probeEmbedding,
 		Channels: probeChannels, Kernels: []int{5, 3, 3}, Dilations: []int{1, 2, 4}, Hidden: probeChannels,
 	}, rand.NewPCG(l.Seed, 3))
 	steps, rate := l.steps(probeSteps), float64(cache.Rate())/float64(coder.hop())
 	err = net.Train(ctx, examples[:len(heard)], classify.Training{
 		Steps: steps, Batch: judgeBatch, Shortest: max(1, int(rate)), Longest: max(1, int(2*rate)), Rate: probeRate, Decay: judgeDecay, Seed: l.Seed,
-		Progress: func(step int, _, _ float64) { l.Progress.tell("learning voices from codes", "steps", step, steps) },
+		Progress: func(step int, _, _ float64) { l.Progress.tell(what, "steps", step, steps) },
 	})
 	if err != nil {
 		return Accuracy{}, err
@@ -172,7 +190,7 @@ func ProbeVoice(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, split
 		})
 		return nil
 	})
-	return summarise(all, len(names)), err
+	return summarise(all, len(labels)), err
 }
 
 // encodeAll returns the codes of stretches: for each frame the entries of all codebooks, which are numbered through.

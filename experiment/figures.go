@@ -39,7 +39,7 @@ func (c *Collapse) perSample(bits float64) float64 {
 func (c *Collapse) bound(kind string, r evaluate.Report) (nats float64, ok bool) {
 	cost, ok := bits(kind, r)
 	if kind == vqvae.VAE {
-		return r.Sampled + c.perSample(cost), ok
+		return r.Bound(c.Config.Model.Hop()), ok
 	}
 	return r.True + c.perSample(cost), ok
 }

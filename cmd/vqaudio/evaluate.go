@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/internal/parallel"
+	"github.com/vqaudio/vqaudio/vqvae"
 )
 
 func evaluateCommand() *cli.Command {
@@ -43,6 +45,7 @@ func evaluateNLLCommand() *cli.Command {
 			"with one code everywhere (constant); and with the true codes, but the next speaker of the model (wrong speaker).\n" +
 			"If these are no larger than the first, the decoder does not use its codes, or its speaker. And how many codes are\n" +
 			"used, their perplexity exp(H), and their bit rate, that of the codes as they are (raw), and by their entropy H.\n" +
+			"Of a variational autoencoder the vectors are its means; its evidence lower bound is given too.\n" +
 			"Of a model of pictures it takes all pictures of the split, and gives bits/dim too: those of the pictures given their codes,\n" +
 			"and those of the codes under a uniform prior. A collection without pictures for validation lends one of 20 for training.\n\n" +
 			"   vqaudio evaluate nll model.safetensors --corpus vctk.cache --split test\n" +
@@ -74,7 +77,7 @@ type nllReport struct {
 
 func runEvaluateNLL(c *cli.Context) error {
 	const example = "vqaudio evaluate nll model.safetensors --corpus CACHE --split test"
-	o := evaluate.Options{Crop: c.Int("crop"), Batch: c.Int("batch"), Crops: c.Int("crops")}
+	o := evaluate.Options{Crop: c.Int("crop"), Batch: c.Int("batch"), Crops: c.Int("crops"), Noise: rand.NewPCG(1, 0)}
 	switch {
 	case c.NArg() != 1 || c.String("corpus") == "":
 		return &usageError{errors.New("want one model, and --corpus"), example}
@@ -130,11 +133,11 @@ func runEvaluateNLL(c *cli.Context) error {
 		e.SetEscapeHTML(false)
 		return e.Encode(nllReport{model, c.String("corpus"), r})
 	}
-	return printNLL(c.App.Writer, r, f.Model.Config.Rate)
+	return printNLL(c.App.Writer, r, f.Model.Config)
 }
 
 // printNLL prints a report for people.
-func printNLL(out io.Writer, r evaluate.Report, rate int) error {
+func printNLL(out io.Writer, r evaluate.Report, c vqvae.Config) error {
 	kind := "code"
 	if r.Entries == 0 {
 		kind = "vector"
@@ -143,7 +146,7 @@ func printNLL(out io.Writer, r evaluate.Report, rate int) error {
 	if split == "" {
 		split = "all splits"
 	}
-	_, err := fmt.Fprintf(out, "%s: %d crops of %d samples, %.1f s\n", split, r.Crops, r.Crop, float64(r.Crops)*float64(r.Crop)/float64(rate))
+	_, err := fmt.Fprintf(out, "%s: %d crops of %d samples, %.1f s\n", split, r.Crops, r.Crop, float64(r.Crops)*float64(r.Crop)/float64(c.Rate))
 	line := func(name string, nll float64) {
 		if err == nil {
 			_, err = fmt.Fprintf(out, "%-16s %.4f nats per sample, %+.4f\n", name, nll, nll-r.True)
@@ -157,14 +160,20 @@ func printNLL(out io.Writer, r evaluate.Report, rate int) error {
 	if r.WrongSpeaker != 0 {
 		line("wrong speaker", r.WrongSpeaker)
 	}
-	if err == nil && r.KL > 0 {
-		_, err = fmt.Fprintf(out, "divergence from the prior: %.2f bits per frame\n", r.KL)
+	if err == nil && c.Bottleneck.Kind == vqvae.VAE {
+		_, err = fmt.Fprint(out, boundLine(r, c))
 	}
 	if err == nil && r.Entries > 0 {
 		_, err = fmt.Fprintf(out, "%d of %d codes used, perplexity %.1f; %.6g codes/s, %.1f bit/s raw, %.1f bit/s by entropy\n",
 			r.Used, r.Entries, r.Perplexity, r.Rate, r.RawBitRate, r.BitRate)
 	}
 	return err
+}
+
+// boundLine says what the vectors of a variational autoencoder cost, and the bound of the likelihood that they make.
+func boundLine(r evaluate.Report, c vqvae.Config) string {
+	return fmt.Sprintf("evidence lower bound: at most %.4f nats per sample, %.4f of them given samples in the place of means, the rest for these: %.2f bits per frame\n",
+		r.Bound(c.Hop()), r.Sampled, r.KL)
 }
 
 // useThreads does what --threads says, until restore is called.

@@ -24,7 +24,8 @@ func evaluateConversionCommand() *cli.Command {
 			"   units    encoded again, are they the units that the conversion was made of? Errors over the number of units.\n" +
 			"   pitch    the median fundamental frequency of source, target and conversion.\n" +
 			"   words    is the word recognised, by a classifier of the same kind, where a corpus has few different texts: digits.\n" +
-			"   probe    how well a classifier tells speakers from the units alone: what they still hold of the voice.\n\n" +
+			"   probe    how well a classifier tells speakers from the units alone: what they still hold of the voice; and words,\n" +
+			"            where there are few: what they hold of the content.\n\n" +
 			"The recordings themselves, and what the model makes of them in their own voice, are judged in the same way. A good\n" +
 			"conversion is taken for the target in 80 % of the cases or more, for the source in 5 % or less, its words are\n" +
 			"recognised as often as those of reconstructions, and the probe is near chance. Look at recordings\n" +
@@ -123,6 +124,13 @@ func runEvaluateConversion(c *cli.Context) error {
 			return err
 		}
 		r.Probe = &probe
+		if r.Words != nil {
+			words, err := evaluate.ProbeWords(c.Context, f.Model, cache, o.Split, learning)
+			if err != nil {
+				return err
+			}
+			r.Words.Probe = &words
+		}
 	}
 	progress.Done()
 	if c.Bool("json") {
@@ -201,6 +209,9 @@ func printConversion(out io.Writer, r evaluate.ConversionReport) error {
 	if w := r.Words; w != nil {
 		t.accuracy("classifier of words, on recordings", w.Judge)
 		t.line("words recognised, of %d: recorded %s, reconstructed %s, converted %s", w.Utterances, percent(w.Recorded), percent(w.Reconstructed), percent(w.Converted))
+		if w.Probe != nil {
+			t.accuracy("probe of words, on units", *w.Probe)
+		}
 	}
 	if r.Probe != nil {
 		t.accuracy("probe of speakers, on units", *r.Probe)

@@ -122,8 +122,8 @@ func printImageNLL(out io.Writer, r evaluate.Report, c vqvae.Config) error {
 	fmt.Fprintf(&s, "%-16s %.4f nats per sample, a channel of a pixel\n", "true "+kind+"s", r.True)
 	fmt.Fprintf(&s, "%-16s %.4f nats per sample, %+.4f\n", "shuffled "+kind+"s", r.Shuffled, r.Shuffled-r.True)
 	fmt.Fprintf(&s, "%-16s %.4f nats per sample, %+.4f\n", "constant "+kind, r.Constant, r.Constant-r.True)
-	if r.KL > 0 {
-		fmt.Fprintf(&s, "divergence from the prior: %.2f bits per frame\n", r.KL)
+	if c.Bottleneck.Kind == vqvae.VAE {
+		s.WriteString(boundLine(r, c))
 	}
 	fmt.Fprintf(&s, "%.4f bits/dim for the pictures, given the %ss", r.Bits.Reconstruction, kind)
 	if r.Entries > 0 {
