@@ -120,5 +120,5 @@ func ReceptiveField(c vqvae.Config) int {
 	}
 	f := featuresOf(c)
 	before, after := f.reach()
-	return (steps-1)*f.spectrum.Hop + before + after
+	return (steps-1+2*c.Encoder.Centre)*f.spectrum.Hop + before + after
 }

@@ -58,5 +58,5 @@ func ExampleSet() {
 	// Output:
 	// <nil> 128
 	// <nil> 16384
-	// no key "entires": near ones are model.bottleneck.entries, model.bottleneck.stages, model.encoder.strides
+	// no key "entires": near ones are model.bottleneck.entries, model.encoder.centre, model.bottleneck.stages
 }

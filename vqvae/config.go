@@ -40,6 +40,10 @@ type EncoderConfig struct {
 	Input    string `json:"input"` // what it sees of sound: [Wave], [LogMel] or [MFCC]
 	Channels []int  `json:"channels"`
 	Strides  []int  `json:"strides"`
+
+	// Centre is the number of frames of a log-mel spectrum on either side of one over which each band's mean is taken off it; 0
+	// leaves it on.
+	Centre int `json:"centre"`
 }
 
 // What an encoder sees of sound: [EncoderConfig].Input. Package frontend computes it.
@@ -50,7 +54,9 @@ const (
 )
 
 // inputs are the numbers of channels of the inputs.
-var inputs = map[string]int{Wave: 1, LogMel: 80, MFCC: 39}
+var inputs = map[string]int{Wave: 1, LogMel: logMelBands, MFCC: 39}
+
+const logMelBands = 80
 
 // featureRate is the number of frames in a second of inputs other than Wave.
 const featureRate = 100
@@ -128,6 +134,9 @@ const (
 	maxHop      = 1 << 16
 )
 
+// maxCentre is the largest number of frames on either side that an encoder looks at for a mean: half a minute.
+const maxCentre = 3000
+
 // maxActivations is the largest number of activations of the encoder for a code.
 const maxActivations = 1 << 26
 
@@ -169,6 +178,9 @@ func (c Config) Check() error {
 	}
 	if c.Encoder.Input != Wave && c.Rate%featureRate != 0 {
 		return fmt.Errorf("rate %d: want a multiple of %d for the encoder input %q", c.Rate, featureRate, c.Encoder.Input)
+	}
+	if n := c.Encoder.Centre; n < 0 || n > maxCentre || n > 0 && c.Encoder.Input != LogMel {
+		return fmt.Errorf("encoder input %q centred over %d frames on either side: want 0, with %q up to %d", c.Encoder.Input, n, LogMel, maxCentre)
 	}
 	hop := c.InputHop()
 	for i, s := range c.Encoder.Strides {

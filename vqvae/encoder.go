@@ -16,7 +16,7 @@ import (
 
 // Encoder makes a vector of every Stride steps of its input (the paper, section 4.3):
 //
-//	x_0   = waveform, or (features - Mean) / Deviation       [B, N, channels of the input]
+//	x_0   = waveform, or (features - Mean) / Deviation       [B, N, channels of the input]; features centred before, if so configured
 //	x_i+1 = ReLU(Layers[i](x_i))                             [B, N/strides so far, channels]
 //	z     = Layers[last](x_last)                             [B, N/Stride, D]
 //
@@ -28,11 +28,13 @@ type Encoder struct {
 	// The mean and the deviation of each channel of features, from [Encoder.Standardise] on; 0 and 1 before. None for a
 	// waveform.
 	Mean, Deviation tensor.Tensor
+
+	centre int // frames, that of the configuration
 }
 
 // NewEncoder returns an encoder to dim channels with weights drawn from src, which computes in the precision given.
 func NewEncoder(c EncoderConfig, dim int, precision dilated.Precision, src rand.Source) *Encoder {
-	e, in := new(Encoder), c.InputChannels()
+	e, in := &Encoder{centre: c.Centre}, c.InputChannels()
 	if c.Input != Wave {
 		e.Mean, e.Deviation = tensor.New(in), tensor.New(in)
 		for i := range in {
@@ -49,7 +51,7 @@ func NewEncoder(c EncoderConfig, dim int, precision dilated.Precision, src rand.
 
 // With returns an encoder with the same parameters that computes in the precision given.
 func (e *Encoder) With(precision dilated.Precision) *Encoder {
-	same := &Encoder{Mean: e.Mean, Deviation: e.Deviation}
+	same := &Encoder{Mean: e.Mean, Deviation: e.Deviation, centre: e.centre}
 	for _, l := range e.Layers {
 		same.Layers = append(same.Layers, l.With(precision))
 	}
@@ -58,7 +60,7 @@ func (e *Encoder) With(precision dilated.Precision) *Encoder {
 
 // frozen returns an encoder for Forward alone, with the weights as they are now.
 func (e *Encoder) frozen() *Encoder {
-	same := &Encoder{Mean: e.Mean, Deviation: e.Deviation}
+	same := &Encoder{Mean: e.Mean, Deviation: e.Deviation, centre: e.centre}
 	for _, l := range e.Layers {
 		same.Layers = append(same.Layers, l.Frozen())
 	}
@@ -91,13 +93,14 @@ func (e *Encoder) Standardise(inputs []tensor.Tensor) {
 	if e.Mean.Data == nil {
 		return
 	}
-	channels := e.Mean.Len()
+	channels, a := e.Mean.Len(), new(tensor.Arena)
 	mean, square, n := make([]float64, channels), make([]float64, channels), 0.0
 	each := func(visit func(frame []float32)) {
 		for _, x := range inputs {
 			if x.Channels() != channels {
 				panic(fmt.Sprintf("vqvae.Encoder: features of shape %v, want %d channels", x, channels))
 			}
+			x = e.surroundingsOff(a, x)
 			for r := range x.Rows() {
 				if !slices.ContainsFunc(x.Row(r), func(v float32) bool { return v-v != 0 }) {
 					visit(x.Row(r))
@@ -137,6 +140,7 @@ func (e *Encoder) standardised(a *tensor.Arena, x tensor.Tensor) tensor.Tensor {
 	if e.Mean.Data == nil {
 		return x
 	}
+	x = e.surroundingsOff(a, x)
 	y := a.Like(x)
 	for r := range x.Rows() {
 		from, to := x.Row(r), y.Row(r)
@@ -145,6 +149,14 @@ func (e *Encoder) standardised(a *tensor.Arena, x tensor.Tensor) tensor.Tensor {
 		}
 	}
 	return y
+}
+
+// surroundingsOff returns features centred, if the encoder wants them so.
+func (e *Encoder) surroundingsOff(a *tensor.Arena, x tensor.Tensor) tensor.Tensor {
+	if e.centre == 0 {
+		return x
+	}
+	return centred(a, x, e.centre)
 }
 
 // EncoderSaved is what Forward leaves for Backward: the input of each layer.

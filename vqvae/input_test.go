@@ -135,10 +135,11 @@ func TestStandardised(t *testing.T) {
 // TestFeatureGradients: the gradients of an encoder of features, through their standardisation, by differences in float32, and
 // those of bfloat16 by those.
 func TestFeatureGradients(t *testing.T) {
-	for _, input := range []string{LogMel, MFCC} {
-		t.Run(input, func(t *testing.T) {
+	centred := features(LogMel)
+	centred.Encoder.Centre = 2
+	for name, c := range map[string]Config{LogMel: features(LogMel), MFCC: features(MFCC), "centred": centred} {
+		t.Run(name, func(t *testing.T) {
 			src := rand.NewPCG(1, 2)
-			c := features(input)
 			e := NewEncoder(c.Encoder, 7, dilated.Float32, src)
 			x := spectra(c, 2, 9, 3).Input
 			e.Standardise([]tensor.Tensor{x})

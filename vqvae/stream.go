@@ -58,7 +58,8 @@ func NewStream(m *Model) *Stream {
 	return s
 }
 
-// margins returns the numbers of whole frames before and after a frame that its receptive field reaches into.
+// margins returns the numbers of whole frames before and after a frame that its receptive field reaches into, with the surroundings
+// of that.
 func (c EncoderConfig) margins() (before, after int) {
 	steps, stride := 0, 1 // before the first step of a frame
 	stack := c.Stack()
@@ -66,7 +67,7 @@ func (c EncoderConfig) margins() (before, after int) {
 		steps += a.Before * stride
 		stride *= a.Stride
 	}
-	return (steps + stride - 1) / stride, (stack.ReceptiveField() - steps - 1) / stride
+	return (steps + c.Centre + stride - 1) / stride, (stack.ReceptiveField() - steps - 1 + c.Centre) / stride
 }
 
 // activations is the number of elements of all layers' inputs and outputs for a frame.

@@ -20,7 +20,9 @@ func TestStream(t *testing.T) {
 	phonemes.Encoder = EncoderConfig{Input: Wave, Channels: []int{16, 16, 16, 16, 16, 16, 16, 16}, Strides: []int{2, 2, 2, 2, 2, 2, 2, 5}}
 	odd := base
 	odd.Encoder = EncoderConfig{Input: Wave, Channels: []int{5, 7, 6}, Strides: []int{5, 1, 3}}
-	all := []Config{base, phonemes, odd}
+	near, far := features(LogMel), features(LogMel)
+	near.Encoder.Centre, far.Encoder.Centre = 3, 50
+	all := []Config{base, phonemes, odd, near, far}
 	for _, c := range bottlenecks() {
 		all = append(all, c)
 	}

@@ -205,7 +205,11 @@ func (info *modelInfo) printSound(line func(name, format string, args ...any), a
 	for i, channels := range c.Encoder.Channels {
 		layers = append(layers, fmt.Sprintf("%d/%d", channels, c.Encoder.Strides[i]))
 	}
-	line("encoder", "%s", inputNames[c.Encoder.Input])
+	input := inputNames[c.Encoder.Input]
+	if n := c.Encoder.Centre; n > 0 {
+		input += fmt.Sprintf(", less the mean of each band over %g s on either side", float64(n*c.InputHop())/float64(c.Rate))
+	}
+	line("encoder", "%s", input)
 	line("", "convolutions of %s channels/stride, then to %d channels", strings.Join(layers, " "), c.Bottleneck.Width())
 	frame := "code"
 	if c.Bottleneck.Kind != vqvae.VQ {

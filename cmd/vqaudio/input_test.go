@@ -11,17 +11,22 @@ import (
 
 // TestInputs goes the whole way with models of features: train, go on, evaluate, encode, decode, convert.
 func TestInputs(t *testing.T) {
-	for input, want := range map[string]string{vqvae.LogMel: "log-mel spectra of 80 bands", vqvae.MFCC: "13 MFCC with two orders of differences"} {
-		t.Run(input, func(t *testing.T) {
+	for _, c := range []struct{ name, input, flags, want string }{
+		{"log-mel", vqvae.LogMel, "", "log-mel spectra of 80 bands every 10 ms\n"},
+		{"centred", vqvae.LogMel, "--set centre=20 ", "log-mel spectra of 80 bands every 10 ms, less the mean of each band over 0.2 s on either side\n"},
+		{"mfcc", vqvae.MFCC, "", "13 MFCC with two orders of differences"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			input := c.input
 			t.Chdir(t.TempDir())
 			cache := saveCorpus(t, ".", "two", "ann", "bob")
 			train := "train vqvae --corpus " + cache + " --preset tiny --out run --set input=" + input +
-				" --set channels=[8,8,8] --set strides=[1,2,1] --set segment=1280 --set validation_crop=1280 --steps "
+				" --set channels=[8,8,8] --set strides=[1,2,1] --set segment=1280 --set validation_crop=1280 " + c.flags + "--steps "
 			mustRun(t, train+"20")
 			if _, stderr, code := runCommand(context.Background(), train+"30"); code != exitOK || !strings.Contains(stderr, "going on from step 20") {
 				t.Fatalf("exit code %d, %q", code, stderr)
 			}
-			if _, stderr, code := runCommand(context.Background(), strings.Replace(train+"40", input, vqvae.Wave, 1)); code != exitFailure ||
+			if _, stderr, code := runCommand(context.Background(), strings.Replace(train+"40 --set centre=0", input, vqvae.Wave, 1)); code != exitFailure ||
 				!strings.Contains(stderr, `model.encoder.input "`+input+`", now "wave"`) {
 				t.Errorf("another input: exit code %d, %q", code, stderr)
 			}
@@ -34,11 +39,14 @@ func TestInputs(t *testing.T) {
 			if input == vqvae.MFCC {
 				samples += 2*4*160 + 1 // differences and pre-emphasis
 			}
+			if c.name == "centred" {
+				samples += 2 * 20 * 160
+			}
 			if info.Hop != 320 || info.CodeRate != 50 || info.Encoder.Samples != samples {
 				t.Errorf("hop %d, %v codes a second, a code depends on %v", info.Hop, info.CodeRate, info.Encoder)
 			}
-			if text := mustRun(t, "info run"); !strings.Contains(text, want) {
-				t.Errorf("info lacks %q:\n%s", want, text)
+			if text := mustRun(t, "info run"); !strings.Contains(text, c.want) {
+				t.Errorf("info lacks %q:\n%s", c.want, text)
 			}
 			evaluate := "evaluate nll run --split valid --batch 2 --corpus " + cache
 			if text := mustRun(t, evaluate+" --crop 1280"); !strings.Contains(text, "crops of 1280 samples") {
