@@ -14,7 +14,6 @@ import (
 
 	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/checkpoint"
-	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/internal/parallel"
@@ -81,19 +80,11 @@ func runEncode(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	restore, err := useThreads(c)
+	f, model, restore, err := readySound(c, example)
 	if err != nil {
 		return err
 	}
 	defer restore()
-	precision, err := dilated.ParsePrecision(c.String("precision"))
-	if err != nil {
-		return &usageError{fmt.Errorf("--%w", err), example}
-	}
-	f, model, err := loadSound(c.Args().First(), precision)
-	if err != nil {
-		return err
-	}
 	level, err := levelOf(c, f.Model.Config)
 	if err != nil {
 		return err

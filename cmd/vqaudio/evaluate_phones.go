@@ -17,7 +17,6 @@ import (
 
 	"github.com/vqaudio/vqaudio/alignment"
 	"github.com/vqaudio/vqaudio/corpora"
-	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/internal/picture"
@@ -96,23 +95,15 @@ func runEvaluatePhones(c *cli.Context) error {
 	if c.IsSet("silence") {
 		o.Silence = strings.Split(c.String("silence"), ",")
 	}
-	restore, err := useThreads(c)
-	if err != nil {
-		return err
-	}
-	defer restore()
-	precision, err := dilated.ParsePrecision(c.String("precision"))
-	if err != nil {
-		return &usageError{fmt.Errorf("--%w", err), example}
-	}
 	set, err := alignment.Read(c.String("alignments"), c.String("tier"))
 	if err != nil {
 		return err
 	}
-	f, model, err := loadSound(c.Args().First(), precision)
+	f, model, restore, err := readySound(c, example)
 	if err != nil {
 		return err
 	}
+	defer restore()
 	if k := f.Model.Config.Bottleneck.Codes(); !c.IsSet("kmeans") && k <= usualClusters {
 		o.Clusters = k
 	}

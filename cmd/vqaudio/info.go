@@ -64,6 +64,23 @@ func loadSound(name string, precision dilated.Precision) (f *checkpoint.File, fi
 	return f, file, err
 }
 
+// readySound does what --threads and --precision say, the former until restore is called, and loads the model of sound that the first
+// argument names.
+func readySound(c *cli.Context, example string) (f *checkpoint.File, file string, restore func(), err error) {
+	precision, err := dilated.ParsePrecision(c.String("precision"))
+	if err != nil {
+		return nil, "", nil, &usageError{fmt.Errorf("--%w", err), example}
+	}
+	if restore, err = useThreads(c); err != nil {
+		return nil, "", nil, err
+	}
+	if f, file, err = loadSound(c.Args().First(), precision); err != nil {
+		restore()
+		return nil, "", nil, err
+	}
+	return f, file, restore, nil
+}
+
 // modelInfo is what --json prints.
 type modelInfo struct {
 	File           string          `json:"file"`

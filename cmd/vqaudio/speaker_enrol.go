@@ -10,7 +10,6 @@ import (
 
 	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/checkpoint"
-	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/enrol"
 	"github.com/vqaudio/vqaudio/speaker"
 )
@@ -64,19 +63,11 @@ func runSpeakerEnrol(c *cli.Context) error {
 	if _, err := speaker.NewTable([]string{name}); err != nil {
 		return &usageError{fmt.Errorf("--name: %w", err), example}
 	}
-	restore, err := useThreads(c)
+	f, from, restore, err := readySound(c, example)
 	if err != nil {
 		return err
 	}
 	defer restore()
-	precision, err := dilated.ParsePrecision(c.String("precision"))
-	if err != nil {
-		return &usageError{fmt.Errorf("--%w", err), example}
-	}
-	f, from, err := loadSound(c.Args().First(), precision)
-	if err != nil {
-		return err
-	}
 	out, err := voicesOutput(c, f, from)
 	if err != nil {
 		return err
