@@ -10,13 +10,13 @@ import (
 // ln of power.
 const quiet = 3 * math.Ln10
 
-// centred returns log-mel spectra x [B, N, bands] without what their surroundings have in common, such as a microphone or much of a
-// vocal tract (cepstral mean normalisation: Atal 1974; over a sliding window: Viikki & Laurila 1998):
+// centred returns log-mel spectra x [B, N, bands] without the shape that their surroundings have in common, such as that of a microphone, or
+// much of a vocal tract (cepstral mean normalisation: Atal 1974; over a sliding window: Viikki & Laurila 1998). The level stays:
 //
-//	y_t = max(x_t - mean of x_s, -30 dB)
+//	y_t = max(x_t - m_t, -30 dB) + mean of m_t over its bands
 //
-// The mean is over those frames s of the same sequence, |s - t| <= reach, whose power is at most 30 dB below that of the loudest of
-// them. So neither silence nor the noise in it counts, and a band has no more to tell of what is far below its mean.
+// where m_t is the mean over those frames s of the same sequence, |s - t| <= reach, whose power is at most 30 dB below that of the
+// loudest of them. So neither silence nor the noise in it counts, and a band has no more to tell of what is far below its mean.
 func centred(a *tensor.Arena, x tensor.Tensor, reach int) tensor.Tensor {
 	y, powers := a.Like(x), a.Tensor(x.Dim(0), x.Dim(1))
 	for r := range x.Rows() {
@@ -46,9 +46,14 @@ func centred(a *tensor.Arena, x tensor.Tensor, reach int) tensor.Tensor {
 				}
 			}
 		}
+		level := 0.0
+		for i := range mean {
+			mean[i] /= max(1, count)
+			level += mean[i] / logMelBands
+		}
 		frame := y.Row(r)
 		for i, v := range x.Row(r) {
-			frame[i] = float32(max(float64(v)-mean[i]/max(1, count), -quiet))
+			frame[i] = float32(max(float64(v)-mean[i], -quiet) + level)
 		}
 	}
 	return y

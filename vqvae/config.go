@@ -41,7 +41,7 @@ type EncoderConfig struct {
 	Channels []int  `json:"channels"`
 	Strides  []int  `json:"strides"`
 
-	// Centre is the number of frames of a log-mel spectrum on either side of one over which each band's mean is taken off it; 0
+	// Centre is the number of frames of a log-mel spectrum on either side of one over which the mean shape is taken off it; 0
 	// leaves it on.
 	Centre int `json:"centre"`
 }

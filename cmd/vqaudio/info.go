@@ -224,7 +224,7 @@ func (info *modelInfo) printSound(line func(name, format string, args ...any), a
 	}
 	input := inputNames[c.Encoder.Input]
 	if n := c.Encoder.Centre; n > 0 {
-		input += fmt.Sprintf(", less the mean of each band over %g s on either side", float64(n*c.InputHop())/float64(c.Rate))
+		input += fmt.Sprintf(", less their mean shape over %g s on either side", float64(n*c.InputHop())/float64(c.Rate))
 	}
 	line("encoder", "%s", input)
 	line("", "convolutions of %s channels/stride, then to %d channels", strings.Join(layers, " "), c.Bottleneck.Width())

@@ -13,7 +13,7 @@ import (
 func TestInputs(t *testing.T) {
 	for _, c := range []struct{ name, input, flags, want string }{
 		{"log-mel", vqvae.LogMel, "", "log-mel spectra of 80 bands every 10 ms\n"},
-		{"centred", vqvae.LogMel, "--set centre=20 ", "log-mel spectra of 80 bands every 10 ms, less the mean of each band over 0.2 s on either side\n"},
+		{"centred", vqvae.LogMel, "--set centre=20 ", "log-mel spectra of 80 bands every 10 ms, less their mean shape over 0.2 s on either side\n"},
 		{"mfcc", vqvae.MFCC, "", "13 MFCC with two orders of differences"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
