@@ -54,7 +54,8 @@ func NewStream(m *Model) *Stream {
 	s.channels = m.Config.Encoder.InputChannels()
 	s.frame = m.Config.Encoder.Stride() * s.channels
 	s.before, s.after = m.Config.Encoder.margins()
-	s.block = max(1, int(blockElements/m.Config.Encoder.activations())-s.before-s.after)
+	margins := s.before + s.after
+	s.block = max(1, margins, int(blockElements/m.Config.Encoder.activations())-margins) // no more work for margins than for frames
 	return s
 }
 
