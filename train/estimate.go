@@ -253,7 +253,7 @@ func (e *Estimate) draw(ctx context.Context, r *run, limit time.Duration) error 
 	}
 	vectors := m.Latent(&r.arena, r.batch.Input).Vectors
 	defer r.arena.Reset()
-	s := wavenet.NewSampler(m.Decoder)
+	s := wavenet.NewSampler(m.Decoder, wavenet.Float32)
 	steps, began := 0, time.Now()
 	g := wavenet.NewGenerator(s, voice, func(drawn []int32) error {
 		if steps += len(drawn); time.Since(began) >= limit {

@@ -46,7 +46,7 @@ func ExampleGenerator() {
 
 	draw := func(seed uint64) (steps []int32) {
 		voice := wavenet.Voice{Temperature: 0.9, Uniform: rand.New(rand.NewPCG(seed, 0)).Float64}
-		g := wavenet.NewGenerator(wavenet.NewSampler(net), voice, func(frame []int32) error {
+		g := wavenet.NewGenerator(wavenet.NewSampler(net, wavenet.Float32), voice, func(frame []int32) error {
 			steps = append(steps, frame...)
 			return nil
 		})
@@ -71,10 +71,11 @@ func ExampleGenerator() {
 // A sampler draws step by step, here without any condition.
 func ExampleSampler() {
 	net := wavenet.New(wavenet.Config{Classes: 8, Residual: 4, Skip: 4, Layers: 3, Cycles: 1}, dilated.Float32, rand.NewPCG(1, 2))
-	sampler, r := wavenet.NewSampler(net), rand.New(rand.NewPCG(3, 4))
+	sampler, r := wavenet.NewSampler(net, wavenet.Float32), rand.New(rand.NewPCG(3, 4))
 	step, drawn := net.First(), 0
+	sampler.Frame(net.Bias.Value.Data)
 	for range 100 {
-		logits := sampler.Step(step, net.Bias.Value.Data)
+		logits := sampler.Step(step)
 		step = sampler.Draw(logits, 1, r.Float64())
 		drawn++
 	}

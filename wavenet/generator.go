@@ -99,7 +99,10 @@ func (g *Generator) draw(n int) error {
 	upsampled, hold := c.Hop/c.Hold(), c.Hold()
 	for frame := g.drawn; frame < g.drawn+n; frame++ {
 		for i := range g.steps {
-			logits := g.sampler.Step(g.previous, condition.Row(frame*upsampled+i/hold))
+			if i%hold == 0 {
+				g.sampler.Frame(condition.Row(frame*upsampled + i/hold))
+			}
+			logits := g.sampler.Step(g.previous)
 			g.previous = g.sampler.Draw(logits, g.voice.Temperature, g.voice.Uniform())
 			g.steps[i] = g.previous
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/internal/kernel"
 )
 
@@ -16,187 +15,208 @@ import (
 // for several steps at once, which reads its weights once for all of them: what a step costs is, for nets of the usual size,
 // the reading of weights.
 //
-// In exact arithmetic its logits are those of [Net.Logits]; sums are rounded otherwise, so they differ in the last bits.
+// In [Float32] its logits are those of [Net.Logits], bit for bit: each sum has the same terms in the same order.
 //
-// Step and Draw are one step of a sequence; a [Generator] goes through all of it. A Sampler is for one goroutine.
+// Frame begins a frame of the condition, Step is one step, [Drawing.Draw] draws what comes next; a [Generator] goes through a
+// whole sequence. A Sampler is for one goroutine.
 type Sampler struct {
 	*samplerWeights
 	layers []samplerLayer
-	gates  []float32  // [2R]
-	z      []float32  // [R]
-	sums   []float32  // the residual stream, then the sum of skips: [R+S]
-	hidden []float32  // ReLU(Out1(ReLU(skips))): [S]
-	value  [1]float32 // of the step before, with a mixture
-	logits []float32  // [Outputs]
-	odds   []float32  // [Classes], for Draw from a softmax
+	gates  []float32 // [2R]
+	x      vector    // the residual stream: [R]
+	z      vector    // [R]
+	skips  vector    // their sum, then ReLU of it: [S]
+	hidden vector    // ReLU(Out1(ReLU(skips))): [S]
+	sums   []float32 // what x and skips are parts of: [R+S]
+	value  [1]float32
+	logits []float32 // [Outputs]
+	odds   []float32 // [Classes], for Draw from a softmax
+
+	condition []float32 // of the frame: [L*2R]
+	left      int       // steps of it to come
 }
 
-// samplerWeights is a net as a Sampler reads it.
-type samplerWeights struct {
-	net          *Net
-	input        kernel.MatVec // with a mixture
-	layerWeights []layerWeights
-	out1, out2   kernel.MatVec
+// vector is what a product with a matrix takes.
+type vector struct {
+	float32s []float32
+	int8s    []uint8 // for Int8: 128 + float32s/scale
+	scale    float32
 }
 
-// layerWeights are those of a layer, with the matrices of residual and skip side by side.
-type layerWeights struct {
-	older kernel.Weights // Dilated[0]
-	newer kernel.MatVec  // Dilated[1]
-	sums  kernel.MatVec  // [R, R+S]; of the last layer, [R, S]
+// quantise makes the numbers that products with int8 weights take.
+func (v *vector) quantise() {
+	v.scale = kernel.QuantiseScale(v.float32s)
+	kernel.QuantiseInt8(v.int8s, v.float32s, v.scale)
 }
 
 // samplerLayer is where a layer stands.
 type samplerLayer struct {
-	ring  []float32 // [dilation, R]: x[t] is row t mod dilation
-	row   int       // t mod dilation
-	ahead []float32 // [n, 2R]: x[t-dilation] Dilated[0] is row t mod n
+	dilation int
+	row      int // t mod dilation
+	// Rows t mod dilation are the inputs x[t] of the last steps: [dilation, R], in the numbers that products take.
+	float32s  []float32
+	bfloat16s []uint16 // rows of PaddedBF16(R)
+	int8s     []uint8
+	scales    []float32
+
+	ahead      []float32 // condition + x[t-dilation] Dilated[0] of the next steps: [n, 2R]
+	next, made int       // of its rows: used, made
 }
 
 // aheadSteps is the number of steps for which the products of older taps are made at once; fewer where the dilation is
-// less. Dilations are powers of 2, as it is.
+// less, or the frame ends.
 const aheadSteps = 16
 
 // NewSampler returns a sampler at the start of a sequence. It copies the weights of the stack as they are: after training
 // went on, make a new one.
-func NewSampler(n *Net) *Sampler {
-	w := &samplerWeights{net: n.With(dilated.Float32)}
-	r, s, layers := n.Config.Residual, n.Config.Skip, len(n.Stack.Dilated)
-	if n.Input != nil {
-		w.input = kernel.PackMatVec(n.Input.Weight.Value.Data, 1, r)
-	}
-	for l, d := range n.Stack.Dilated {
-		skip := n.Stack.Skip.Value.Data[l*r*s : (l+1)*r*s]
-		older, newer := d.Value.Data[:r*2*r], d.Value.Data[r*2*r:]
-		layer := layerWeights{older: kernel.PackWeights(make([]float32, kernel.PackedLen(1, r, 2*r)), older, 1, r, 2*r),
-			newer: kernel.PackMatVec(newer, r, 2*r)}
-		if l < layers-1 {
-			residual := n.Stack.Residual[l].Value.Data
-			beside := make([]float32, 0, r*(r+s))
-			for i := range r {
-				beside = append(append(beside, residual[i*r:(i+1)*r]...), skip[i*s:(i+1)*s]...)
-			}
-			layer.sums = kernel.PackMatVec(beside, r, r+s)
-		} else {
-			layer.sums = kernel.PackMatVec(skip, r, s)
-		}
-		w.layerWeights = append(w.layerWeights, layer)
-	}
-	w.out1 = kernel.PackMatVec(n.Out1.Weight.Value.Data, s, s)
-	w.out2 = kernel.PackMatVec(n.Out2.Weight.Value.Data, s, n.Config.Outputs())
-	return w.sampler()
-}
+func NewSampler(n *Net, p Precision) *Sampler { return newSamplerWeights(n, p).sampler() }
 
 // Another returns a sampler at the start of a sequence, with the weights of s, which both share: for another goroutine.
 func (s *Sampler) Another() *Sampler { return s.sampler() }
 
 func (w *samplerWeights) sampler() *Sampler {
 	c := w.net.Config
-	s := &Sampler{samplerWeights: w, gates: make([]float32, 2*c.Residual), z: make([]float32, c.Residual),
-		sums: make([]float32, c.Residual+c.Skip), hidden: make([]float32, c.Skip),
-		logits: make([]float32, c.Outputs())}
+	r := c.Residual
+	s := &Sampler{samplerWeights: w, gates: make([]float32, 2*r), sums: make([]float32, r+c.Skip), logits: make([]float32, c.Outputs())}
+	s.x.float32s, s.skips.float32s = s.sums[:r:r], s.sums[r:]
+	s.z.float32s, s.hidden.float32s = make([]float32, r), make([]float32, c.Skip)
 	if c.Mixture == 0 {
 		s.odds = make([]float32, c.Classes)
 	}
+	if w.precision == Int8 {
+		for _, v := range []*vector{&s.x, &s.z, &s.skips, &s.hidden} {
+			v.int8s = make([]uint8, len(v.float32s))
+		}
+	}
 	for _, d := range c.Dilations() {
-		s.layers = append(s.layers, samplerLayer{ring: make([]float32, d*c.Residual), ahead: make([]float32, min(d, aheadSteps)*2*c.Residual)})
+		l := samplerLayer{dilation: d, ahead: make([]float32, min(d, aheadSteps)*2*r)}
+		switch w.precision {
+		case Float32:
+			l.float32s = make([]float32, d*r)
+		case BFloat16:
+			l.bfloat16s = make([]uint16, d*kernel.PaddedBF16(r))
+		case Int8:
+			l.int8s, l.scales = make([]uint8, d*r), make([]float32, d)
+		}
+		s.layers = append(s.layers, l)
 	}
 	return s
 }
 
 // Reset goes back to the start of a sequence.
 func (s *Sampler) Reset() {
-	for l := range s.layers {
-		clear(s.layers[l].ring)
-		s.layers[l].row = 0
+	for i := range s.layers {
+		l := &s.layers[i]
+		clear(l.float32s)
+		clear(l.bfloat16s)
+		clear(l.scales) // by which all that is in int8s is nothing
+		l.row, l.next, l.made = 0, 0, 0
+	}
+	s.condition, s.left = nil, 0
+}
+
+// Frame begins a frame: the next [Config.Hold] steps, or, of a net without a local condition, all that follow, have the condition
+// [L*2R], a row of [Net.Project]'s result, which must not change until they are done.
+func (s *Sampler) Frame(condition []float32) {
+	if want := len(s.layers) * 2 * s.net.Config.Residual; len(condition) != want || s.left > 0 {
+		panic(fmt.Sprintf("wavenet.Sampler: a condition of %d, want %d, with %d steps of the last frame to come", len(condition), want, s.left))
+	}
+	s.condition, s.left = condition, math.MaxInt
+	if s.net.Config.Local > 0 {
+		s.left = s.net.Config.Hold()
 	}
 }
 
 // Step takes the step before, [Net.First] at the start, and returns the logits [Outputs] of the next one, valid until the
-// next call. The condition [L*2R] is a row of [Net.Project]'s result.
-func (s *Sampler) Step(previous int32, condition []float32) (logits []float32) {
-	r, layers := s.net.Config.Residual, len(s.layers)
-	if len(condition) != layers*2*r || previous < 0 || int(previous) >= s.net.Config.Classes {
-		panic(fmt.Sprintf("wavenet.Sampler: step %d of %d classes, a condition of %d, want %d", previous, s.net.Config.Classes, len(condition), layers*2*r))
+// next call.
+func (s *Sampler) Step(previous int32) (logits []float32) {
+	if previous < 0 || int(previous) >= s.net.Config.Classes || s.left == 0 {
+		panic(fmt.Sprintf("wavenet.Sampler: step %d of %d classes, %d steps to come of the frame", previous, s.net.Config.Classes, s.left))
 	}
-	x, skips := s.sums[:r], s.sums[r:]
+	r := s.net.Config.Residual
 	if s.net.Input != nil {
 		s.value[0] = s.net.Config.value(previous)
-		s.input.Mul(x, s.value[:], s.net.Input.Bias.Value.Data)
+		s.input.Mul(s.x.float32s, s.value[:], s.net.Input.Bias.Value.Data)
 	} else {
-		copy(x, s.net.Embed.Table.Value.Row(int(previous)))
+		copy(s.x.float32s, s.net.Embed.Table.Value.Row(int(previous)))
 	}
-	copy(skips, s.net.Stack.SkipBias.Value.Data)
-	for l := range s.layers {
-		w, older := &s.layerWeights[l], s.layers[l].push(&s.layerWeights[l], x)
-		kernel.Add(older, condition[l*2*r:(l+1)*2*r])
-		w.newer.Mul(s.gates, x, older)
-		kernel.GateForward(s.z, r, s.gates, 2*r, 1, r)
-		sums := s.sums
-		if l == layers-1 {
-			sums = skips
+	copy(s.skips.float32s, s.net.Stack.SkipBias.Value.Data)
+	last := len(s.layers) - 1
+	for i := range s.layers {
+		l, w := &s.layers[i], &s.layerWeights[i]
+		if s.precision == Int8 {
+			s.x.quantise()
 		}
-		w.sums.Mul(sums, s.z, sums)
+		older := l.older(s.samplerWeights, w, s.condition[i*2*r:(i+1)*2*r], s.left)
+		s.mul(&w.newer, s.gates, &s.x, older)
+		l.push(&s.x, r)
+		kernel.GateForward(s.z.float32s, r, s.gates, 2*r, 1, r)
+		if s.precision == Int8 {
+			s.z.quantise()
+		}
+		sums := s.sums
+		if i == last {
+			sums = s.skips.float32s
+		}
+		s.mul(&w.sums, sums, &s.z, sums)
 	}
-	kernel.ReLU(skips, skips)
-	s.out1.Mul(s.hidden, skips, s.net.Out1.Bias.Value.Data)
-	kernel.ReLU(s.hidden, s.hidden)
-	s.out2.Mul(s.logits, s.hidden, s.net.Out2.Bias.Value.Data)
+	s.left--
+	s.relu(&s.skips)
+	s.mul(&s.out1, s.hidden.float32s, &s.skips, s.net.Out1.Bias.Value.Data)
+	s.relu(&s.hidden)
+	s.mul(&s.out2, s.logits, &s.hidden, s.net.Out2.Bias.Value.Data)
 	return s.logits
+}
+
+func (s *Sampler) relu(v *vector) {
+	kernel.ReLU(v.float32s, v.float32s)
+	if s.precision == Int8 {
+		v.quantise()
+	}
 }
 
 // ownRow is the tap of a convolution that sees the row of its output.
 var ownRow = []kernel.Tap{{}}
 
-// push takes x[t] and returns x[t-dilation] Dilated[0] [2R], to be used, and changed, until the next call.
-func (l *samplerLayer) push(w *layerWeights, x []float32) []float32 {
-	r := len(x)
-	n := len(l.ahead) / (2 * r)
-	if l.row%n == 0 {
-		kernel.ConvForward(&kernel.Conv{Rows: n, X: l.ring, XBase: l.row * r, XStride: r, Taps: ownRow, W: w.older, Y: l.ahead, YStride: 2 * r})
+// older returns condition + x[t-dilation] Dilated[0] [2R]. Of the frame there are left steps to come.
+func (l *samplerLayer) older(s *samplerWeights, w *layerWeights, condition []float32, left int) []float32 {
+	width := len(condition)
+	if l.next == l.made {
+		n := min(len(l.ahead)/width, left, l.dilation-l.row)
+		l.next, l.made = 0, n
+		r := width / 2
+		switch {
+		case s.precision == Int8:
+			for i := range n {
+				w.older.int8s.Mul(l.ahead[i*width:(i+1)*width], l.int8s[(l.row+i)*r:][:r], l.scales[l.row+i], condition)
+			}
+		case s.precision == BFloat16:
+			padded := kernel.PaddedBF16(r)
+			kernel.ConvForwardBF16(&kernel.ConvBF16{Rows: n, X: l.bfloat16s, XBase: l.row * padded, XStride: padded, Taps: ownRow,
+				W: w.olderBF16, Bias: condition, Y: l.ahead, YStride: width})
+		case l.dilation == 1:
+			w.older.float32s.Mul(l.ahead, l.float32s, condition)
+		default:
+			kernel.ConvForward(&kernel.Conv{Rows: n, X: l.float32s, XBase: l.row * r, XStride: r, Taps: ownRow,
+				W: w.olderRows, Bias: condition, Y: l.ahead, YStride: width})
+		}
 	}
-	older := l.ahead[l.row%n*2*r:][:2*r]
-	copy(l.ring[l.row*r:], x)
-	if l.row++; l.row*r == len(l.ring) {
-		l.row = 0
-	}
-	return older
+	l.next++
+	return l.ahead[(l.next-1)*width:][:width]
 }
 
-// Draw returns the class at which the cumulative distribution softmax(logits/temperature) first exceeds uniform, from [0, 1).
-// A temperature of 1 draws as the net predicts, a lower one more often what is likely; 0 takes the class of the largest
-// logit, the first of several. If a logit is NaN the result is some class. For a mixture see [nn.LogisticMixture.Draw].
-func (s *Sampler) Draw(logits []float32, temperature, uniform float64) int32 {
-	if c := s.net.Config; c.Mixture > 0 {
-		return c.mixture().Draw(logits, temperature, uniform)
+// push puts x[t] in the place of x[t-dilation].
+func (l *samplerLayer) push(x *vector, r int) {
+	switch {
+	case l.int8s != nil:
+		copy(l.int8s[l.row*r:], x.int8s)
+		l.scales[l.row] = x.scale
+	case l.bfloat16s != nil:
+		kernel.ToBF16(l.bfloat16s[l.row*kernel.PaddedBF16(r):][:r], x.float32s)
+	default:
+		copy(l.float32s[l.row*r:], x.float32s)
 	}
-	if len(logits) != len(s.odds) || !(temperature >= 0) {
-		panic(fmt.Sprintf("wavenet.Sampler: %d logits of %d classes, temperature %v", len(logits), len(s.odds), temperature))
+	if l.row++; l.row == l.dilation {
+		l.row = 0
 	}
-	largest := 0
-	for i, v := range logits {
-		if v > logits[largest] {
-			largest = i
-		}
-	}
-	if temperature == 0 {
-		return int32(largest)
-	}
-	scale := float32(min(1/temperature, math.MaxFloat32))
-	for i, v := range logits {
-		s.odds[i] = (v - logits[largest]) * scale
-	}
-	kernel.Exp(s.odds, s.odds)
-	sum := 0.0
-	for _, p := range s.odds {
-		sum += float64(p)
-	}
-	threshold := uniform * sum
-	sum = 0
-	for i, p := range s.odds {
-		if sum += float64(p); sum > threshold {
-			return int32(i)
-		}
-	}
-	return int32(len(logits) - 1)
 }

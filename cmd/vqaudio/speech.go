@@ -75,7 +75,7 @@ func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
 	if s.front, err = frontend.New(s.model.Config); err != nil {
 		return nil, fmt.Errorf("%s: %w", modelName, err)
 	}
-	s.sampler = wavenet.NewSampler(s.model.Decoder)
+	s.sampler = wavenet.NewSampler(s.model.Decoder, wavenet.Float32)
 	return s, nil
 }
 

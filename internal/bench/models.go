@@ -191,7 +191,7 @@ func sampling() []Benchmark {
 			unit: unit{name: "samples/s", scale: 1},
 			job: hot(steps, func() func() {
 				m, random := newModel(size.name, dilated.Float32), rand.New(rand.NewPCG(5, 6))
-				sampler := wavenet.NewSampler(m.Decoder)
+				sampler := wavenet.NewSampler(m.Decoder, wavenet.Float32)
 				local := floats(steps / c.Hop() * c.Bottleneck.Dim)
 				voice := wavenet.Voice{Global: m.Voices.Table.Value.Row(0), Temperature: 1, Uniform: random.Float64}
 				return func() {
