@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/vqaudio/vqaudio/internal/kernel"
+	"github.com/vqaudio/vqaudio/tensor"
 )
 
 // Sampler draws a sequence step by step. Each layer keeps its last inputs in a ring, as many as its dilation, so that a step
@@ -219,4 +220,23 @@ func (l *samplerLayer) push(x *vector, r int) {
 	if l.row++; l.row == l.dilation {
 		l.row = 0
 	}
+}
+
+// NLL is the mean negative log-likelihood in nats of a sequence of steps under the condition [1, F, L*2R], a result of
+// [Net.Project], as the sampler predicts each from those before it: [Net.Loss] by another way, and with the weights' precision.
+// The sampler is reset before.
+func (s *Sampler) NLL(a *tensor.Arena, steps []int32, condition tensor.Tensor) float64 {
+	defer a.Release(a.Mark())
+	all, previous := a.Tensor(1, len(steps), s.net.Config.Outputs()), s.net.First()
+	hold := len(steps) / condition.Dim(1)
+	s.Reset()
+	for t, step := range steps {
+		if t%hold == 0 {
+			s.Frame(condition.Row(t / hold))
+		}
+		copy(all.Row(t), s.Step(previous))
+		previous = step
+	}
+	loss, _ := s.net.loss(a, all, steps)
+	return loss
 }

@@ -1,0 +1,57 @@
+package evaluate
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/vqaudio/vqaudio/corpora"
+	"github.com/vqaudio/vqaudio/internal/parallel"
+	"github.com/vqaudio/vqaudio/tensor"
+	"github.com/vqaudio/vqaudio/vqvae"
+	"github.com/vqaudio/vqaudio/wavenet"
+)
+
+// SamplerNLL is the mean negative log-likelihood in nats per sample that the decoder's sampler, with weights of the precision p,
+// gives to crops of the corpus, each from its own start, with its codes and its speaker: what [Report].True is for the decoder as it is
+// trained. In float32 they are the same. It goes over what [NLL] goes over, and has its errors.
+func SamplerNLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, p wavenet.Precision, o Options) (float64, error) {
+	crops, speakers, err := o.plan(m, cache)
+	if err != nil {
+		return 0, err
+	}
+	sampler := wavenet.NewSampler(m.Decoder, p)
+	nlls, done := make([]float64, len(crops)), atomic.Int64{}
+	var failed atomic.Pointer[error]
+	parallel.For(min(parallel.Threads(), len(crops)), func(worker int) {
+		s, a := sampler.Another(), new(tensor.Arena)
+		b, err := newBatch(m, 1, o.Crop)
+		for i := worker; i < len(crops); i += parallel.Threads() {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				failed.Store(&err)
+				return
+			}
+			b.read(cache, crops[i:i+1], speakers)
+			var voice tensor.Tensor
+			if m.Voices != nil {
+				voice = m.Voices.Forward(a, b.Speakers)
+			}
+			condition := m.Decoder.Project(a, m.Latent(a, b.Input).Vectors, voice, 1)
+			nlls[i] = s.NLL(a, b.Levels, condition)
+			a.Reset()
+			if n := int(done.Add(1)); o.Progress != nil {
+				o.Progress(n, len(crops))
+			}
+		}
+	})
+	if err := failed.Load(); err != nil {
+		return 0, *err
+	}
+	sum := 0.0
+	for _, v := range nlls {
+		sum += v
+	}
+	return sum / float64(len(crops)), nil
+}
