@@ -55,10 +55,9 @@ type samplerLayer struct {
 	dilation int
 	row      int // t mod dilation
 	// Rows t mod dilation are the inputs x[t] of the last steps: [dilation, R], in the numbers that products take.
-	float32s  []float32
-	bfloat16s []uint16 // rows of PaddedBF16(R)
-	int8s     []uint8
-	scales    []float32
+	float32s []float32
+	int8s    []uint8
+	scales   []float32
 
 	ahead      []float32 // condition + x[t-dilation] Dilated[0] of the next steps: [n, 2R]
 	next, made int       // of its rows: used, made
@@ -91,13 +90,10 @@ func (w *samplerWeights) sampler() *Sampler {
 	}
 	for _, d := range c.Dilations() {
 		l := samplerLayer{dilation: d, ahead: make([]float32, min(d, aheadSteps)*2*r)}
-		switch w.precision {
-		case Float32:
-			l.float32s = make([]float32, d*r)
-		case BFloat16:
-			l.bfloat16s = make([]uint16, d*kernel.PaddedBF16(r))
-		case Int8:
+		if w.precision == Int8 {
 			l.int8s, l.scales = make([]uint8, d*r), make([]float32, d)
+		} else {
+			l.float32s = make([]float32, d*r)
 		}
 		s.layers = append(s.layers, l)
 	}
@@ -109,7 +105,6 @@ func (s *Sampler) Reset() {
 	for i := range s.layers {
 		l := &s.layers[i]
 		clear(l.float32s)
-		clear(l.bfloat16s)
 		clear(l.scales) // by which all that is in int8s is nothing
 		l.row, l.next, l.made = 0, 0, 0
 	}
@@ -149,8 +144,8 @@ func (s *Sampler) Step(previous int32) (logits []float32) {
 			s.x.quantise()
 		}
 		older := l.older(s.samplerWeights, w, s.condition[i*2*r:(i+1)*2*r], s.left)
-		s.mul(&w.newer, s.gates, &s.x, older)
-		l.push(&s.x, r)
+		s.mul(&w.newer, s.gates, s.x, older)
+		l.push(s.x)
 		kernel.GateForward(s.z.float32s, r, s.gates, 2*r, 1, r)
 		if s.precision == Int8 {
 			s.z.quantise()
@@ -159,13 +154,13 @@ func (s *Sampler) Step(previous int32) (logits []float32) {
 		if i == last {
 			sums = s.skips.float32s
 		}
-		s.mul(&w.sums, sums, &s.z, sums)
+		s.mul(&w.sums, sums, s.z, sums)
 	}
 	s.left--
 	s.relu(&s.skips)
-	s.mul(&s.out1, s.hidden.float32s, &s.skips, s.net.Out1.Bias.Value.Data)
+	s.mul(&s.out1, s.hidden.float32s, s.skips, s.net.Out1.Bias.Value.Data)
 	s.relu(&s.hidden)
-	s.mul(&s.out2, s.logits, &s.hidden, s.net.Out2.Bias.Value.Data)
+	s.mul(&s.out2, s.logits, s.hidden, s.net.Out2.Bias.Value.Data)
 	return s.logits
 }
 
@@ -186,36 +181,34 @@ func (l *samplerLayer) older(s *samplerWeights, w *layerWeights, condition []flo
 		n := min(len(l.ahead)/width, left, l.dilation-l.row)
 		l.next, l.made = 0, n
 		r := width / 2
-		switch {
-		case s.precision == Int8:
-			for i := range n {
-				w.older.int8s.Mul(l.ahead[i*width:(i+1)*width], l.int8s[(l.row+i)*r:][:r], l.scales[l.row+i], condition)
-			}
-		case s.precision == BFloat16:
-			padded := kernel.PaddedBF16(r)
-			kernel.ConvForwardBF16(&kernel.ConvBF16{Rows: n, X: l.bfloat16s, XBase: l.row * padded, XStride: padded, Taps: ownRow,
-				W: w.olderBF16, Bias: condition, Y: l.ahead, YStride: width})
-		case l.dilation == 1:
-			w.older.float32s.Mul(l.ahead, l.float32s, condition)
-		default:
+		if w.olderRows.Out > 0 {
 			kernel.ConvForward(&kernel.Conv{Rows: n, X: l.float32s, XBase: l.row * r, XStride: r, Taps: ownRow,
 				W: w.olderRows, Bias: condition, Y: l.ahead, YStride: width})
+		} else {
+			for i := range n {
+				s.mul(&w.older, l.ahead[i*width:(i+1)*width], l.input(l.row+i, r), condition)
+			}
 		}
 	}
 	l.next++
 	return l.ahead[(l.next-1)*width:][:width]
 }
 
+// input returns a row of the ring.
+func (l *samplerLayer) input(row, r int) vector {
+	if l.int8s != nil {
+		return vector{int8s: l.int8s[row*r:][:r], scale: l.scales[row]}
+	}
+	return vector{float32s: l.float32s[row*r:][:r]}
+}
+
 // push puts x[t] in the place of x[t-dilation].
-func (l *samplerLayer) push(x *vector, r int) {
-	switch {
-	case l.int8s != nil:
-		copy(l.int8s[l.row*r:], x.int8s)
+func (l *samplerLayer) push(x vector) {
+	if l.int8s != nil {
+		copy(l.int8s[l.row*len(x.int8s):], x.int8s)
 		l.scales[l.row] = x.scale
-	case l.bfloat16s != nil:
-		kernel.ToBF16(l.bfloat16s[l.row*kernel.PaddedBF16(r):][:r], x.float32s)
-	default:
-		copy(l.float32s[l.row*r:], x.float32s)
+	} else {
+		copy(l.float32s[l.row*len(x.float32s):], x.float32s)
 	}
 	if l.row++; l.row == l.dilation {
 		l.row = 0

@@ -14,7 +14,7 @@ type Precision int
 // The precisions. Sums, gates, the residual stream and the logits are float32 in each.
 const (
 	Float32  Precision = iota // the steps are those that the net predicts, bit for bit
-	BFloat16                  // weights rounded to 8 bits of mantissa; inputs of the older taps too
+	BFloat16                  // weights rounded to 8 bits of mantissa
 	Int8                      // weights of 8 bits with a scale for each column, and the vectors they take with a scale for each step
 )
 
@@ -49,11 +49,10 @@ type samplerWeights struct {
 
 // layerWeights are those of a layer, with the matrices of residual and skip side by side.
 type layerWeights struct {
-	older     matrix             // Dilated[0]: of a layer of dilation 1, and in Int8;
-	olderRows kernel.Weights     // of the others in Float32,
-	olderBF16 kernel.WeightsBF16 // and in BFloat16
-	newer     matrix             // Dilated[1]
-	sums      matrix             // [R, R+S]; of the last layer, [R, S]
+	older     matrix         // Dilated[0]; but
+	olderRows kernel.Weights // in Float32, of layers of dilations above 1
+	newer     matrix         // Dilated[1]
+	sums      matrix         // [R, R+S]; of the last layer, [R, S]
 }
 
 // matrix is one [in, out] that vectors are multiplied with, in one of the precisions.
@@ -74,7 +73,7 @@ func (p Precision) pack(w []float32, in, out int) matrix {
 }
 
 // mul computes y = start + v m.
-func (w *samplerWeights) mul(m *matrix, y []float32, v *vector, start []float32) {
+func (w *samplerWeights) mul(m *matrix, y []float32, v vector, start []float32) {
 	switch w.precision {
 	case BFloat16:
 		m.bfloat16s.Mul(y, v.float32s, start)
@@ -95,12 +94,9 @@ func newSamplerWeights(n *Net, p Precision) *samplerWeights {
 		skip := n.Stack.Skip.Value.Data[l*r*s : (l+1)*r*s]
 		older, newer := d.Value.Data[:r*2*r], d.Value.Data[r*2*r:]
 		layer := layerWeights{newer: p.pack(newer, r, 2*r)}
-		switch {
-		case p == BFloat16:
-			layer.olderBF16 = kernel.PackWeightsBF16(make([]uint16, kernel.PackedLenBF16(1, r, 2*r)), older, 1, r, 2*r)
-		case p == Int8 || n.Stack.Config().Dilations[l] == 1:
+		if p != Float32 || n.Stack.Config().Dilations[l] == 1 {
 			layer.older = p.pack(older, r, 2*r)
-		default:
+		} else {
 			layer.olderRows = kernel.PackWeights(make([]float32, kernel.PackedLen(1, r, 2*r)), older, 1, r, 2*r)
 		}
 		if l < layers-1 {

@@ -88,7 +88,8 @@ func PackMatVec(w []float32, in, out int) MatVec {
 //	for n in [0, Out):
 //	    y[n] = start[n] + sum over k in [0, In) of x[k] * W[k][n]
 //
-// A nil start stands for zeros; with y itself as start the product is added to y. Apart from that nothing may overlap.
+// A nil start stands for zeros; with y itself as start the product is added to y. Apart from that nothing may overlap. Each sum
+// begins with start and goes over k in order, by fused multiply-adds in the assembly tiers: it is that of [Conv], bit for bit.
 func (m *MatVec) Mul(y, x, start []float32) {
 	checkMatVec("MatVec.Mul", m.In, m.Out, len(x), y, start)
 	k, whole := m.In, m.Out&^(matVecVector-1)
@@ -123,22 +124,69 @@ func matVecGeneric(y, x, w, start []float32) {
 }
 
 // MatVecBF16 is a matrix [In, Out] of bfloat16, packed. It is read-only and may be shared by goroutines.
+//
+// Two rows of a column share 32 bits: the first has the lower 16, the second the upper 16. Kernels take the second one with all
+// 32 bits, as they are, which saves an instruction for each vector. Its upper 16 bits are chosen such that the whole is at most
+// half a unit of bfloat16 off, as if it had been rounded.
 type MatVecBF16 struct {
 	In, Out int
 	w       []uint16
 }
 
-// PackMatVecBF16 rounds w [in, out] to bfloat16 as ToBF16 does and packs it.
+// PackMatVecBF16 packs w [in, out]: each weight becomes one that is at most half a unit of bfloat16 away. [MatVecBF16.Weights]
+// returns them. What is infinite or NaN becomes one or the other.
 func PackMatVecBF16(w []float32, in, out int) MatVecBF16 {
 	checkLen("PackMatVecBF16: w", len(w), in*out)
-	rounded := make([]uint16, len(w))
-	ToBF16(rounded, w)
+	halves := make([]uint16, len(w))
+	ToBF16(halves, w)
+	for i := out; i < len(w); i++ {
+		if i/out%2 == 1 {
+			halves[i] = upperHalf(w[i], halves[i-out])
+		}
+	}
 	m := MatVecBF16{In: in, Out: out, w: aligned[uint16](roundUp(in, 2) * roundUp(out, matVecVector))}
-	packMatVec(m.w, rounded, in, out, 2)
+	packMatVec(m.w, halves, in, out, 2)
 	return m
 }
 
-// Mul is MatVec.Mul with the rounded weights; x is not rounded, products and sums are float32.
+// upperHalf returns the upper 16 bits of a float32 near v whose lower 16 are lower. It is finite if v is.
+func upperHalf(v float32, lower uint16) uint16 {
+	bits := math.Float32bits(v)
+	magnitude, sign := bits&^(1<<31), uint16(bits>>31<<15)
+	if magnitude >= infinityBits {
+		return sign | 0x7fc0
+	}
+	return sign | uint16(min((max(magnitude, uint32(lower))-uint32(lower)+1<<15)>>16, 0x7f7f))
+}
+
+// Weights returns the weights [In, Out] that products are made with.
+func (m *MatVecBF16) Weights() []float32 {
+	w := make([]float32, m.In*m.Out)
+	at := 0
+	for n := 0; n < m.Out; {
+		width := matVecWidth(m.Out - n)
+		cols := min(width, m.Out-n)
+		for k := range m.In {
+			for j := range cols {
+				w[k*m.Out+n+j] = pairWeight(m.w[at+k/2*2*width+2*j:], k%2)
+			}
+		}
+		at += roundUp(m.In, 2) * width
+		n += cols
+	}
+	return w
+}
+
+// pairWeight returns the first or second weight of a pair.
+func pairWeight(pair []uint16, second int) float32 {
+	lower := uint32(pair[0])
+	if second == 0 {
+		return math.Float32frombits(lower << 16)
+	}
+	return math.Float32frombits(uint32(pair[1])<<16 | lower)
+}
+
+// Mul is MatVec.Mul with these weights, to the last bit.
 func (m *MatVecBF16) Mul(y, x, start []float32) {
 	checkMatVec("MatVecBF16.Mul", m.In, m.Out, len(x), y, start)
 	k, whole := roundUp(m.In, 2), m.Out&^(matVecVector-1)
@@ -163,9 +211,9 @@ func matVecBF16Generic(y, x []float32, w []uint16, start []float32) {
 		var sums [matVecPanel]float32
 		copy(sums[:], sub(start, n, min(n+width, len(y))))
 		for k, xv := range x {
-			row := w[k/2*2*width+k%2:]
+			row := w[k/2*2*width:]
 			for j := range sums[:width] {
-				sums[j] += xv * math.Float32frombits(uint32(row[2*j])<<16)
+				sums[j] += xv * pairWeight(row[2*j:], k%2)
 			}
 		}
 		w = w[roundUp(len(x), 2)*width:]

@@ -148,8 +148,6 @@ TEXT ·matVecBF16NEON(SB), NOSPLIT, $0-48
 	MOVD w+24(FP), R3
 	MOVD y+32(FP), R4
 	MOVD start+40(FP), R5
-	MOVD $0xffff0000, R11
-	VDUP R11, V30.S4
 panels64:
 	CMP $64, R1
 	BLT panel32
@@ -185,70 +183,54 @@ row64:
 	VLD1R.P 4(R6), [V17.S4]
 	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
 	VSHL $16, V20.S4, V24.S4
-	VAND V30.B16, V20.B16, V20.B16
 	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
 	WORD $0x4e31ce80 // fmla v0.4s, v20.4s, v17.4s
 	VSHL $16, V21.S4, V25.S4
-	VAND V30.B16, V21.B16, V21.B16
 	WORD $0x4e30cf21 // fmla v1.4s, v25.4s, v16.4s
 	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
 	VSHL $16, V22.S4, V26.S4
-	VAND V30.B16, V22.B16, V22.B16
 	WORD $0x4e30cf42 // fmla v2.4s, v26.4s, v16.4s
 	WORD $0x4e31cec2 // fmla v2.4s, v22.4s, v17.4s
 	VSHL $16, V23.S4, V27.S4
-	VAND V30.B16, V23.B16, V23.B16
 	WORD $0x4e30cf63 // fmla v3.4s, v27.4s, v16.4s
 	WORD $0x4e31cee3 // fmla v3.4s, v23.4s, v17.4s
 	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
 	VSHL $16, V20.S4, V24.S4
-	VAND V30.B16, V20.B16, V20.B16
 	WORD $0x4e30cf04 // fmla v4.4s, v24.4s, v16.4s
 	WORD $0x4e31ce84 // fmla v4.4s, v20.4s, v17.4s
 	VSHL $16, V21.S4, V25.S4
-	VAND V30.B16, V21.B16, V21.B16
 	WORD $0x4e30cf25 // fmla v5.4s, v25.4s, v16.4s
 	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
 	VSHL $16, V22.S4, V26.S4
-	VAND V30.B16, V22.B16, V22.B16
 	WORD $0x4e30cf46 // fmla v6.4s, v26.4s, v16.4s
 	WORD $0x4e31cec6 // fmla v6.4s, v22.4s, v17.4s
 	VSHL $16, V23.S4, V27.S4
-	VAND V30.B16, V23.B16, V23.B16
 	WORD $0x4e30cf67 // fmla v7.4s, v27.4s, v16.4s
 	WORD $0x4e31cee7 // fmla v7.4s, v23.4s, v17.4s
 	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
 	VSHL $16, V20.S4, V24.S4
-	VAND V30.B16, V20.B16, V20.B16
 	WORD $0x4e30cf08 // fmla v8.4s, v24.4s, v16.4s
 	WORD $0x4e31ce88 // fmla v8.4s, v20.4s, v17.4s
 	VSHL $16, V21.S4, V25.S4
-	VAND V30.B16, V21.B16, V21.B16
 	WORD $0x4e30cf29 // fmla v9.4s, v25.4s, v16.4s
 	WORD $0x4e31cea9 // fmla v9.4s, v21.4s, v17.4s
 	VSHL $16, V22.S4, V26.S4
-	VAND V30.B16, V22.B16, V22.B16
 	WORD $0x4e30cf4a // fmla v10.4s, v26.4s, v16.4s
 	WORD $0x4e31ceca // fmla v10.4s, v22.4s, v17.4s
 	VSHL $16, V23.S4, V27.S4
-	VAND V30.B16, V23.B16, V23.B16
 	WORD $0x4e30cf6b // fmla v11.4s, v27.4s, v16.4s
 	WORD $0x4e31ceeb // fmla v11.4s, v23.4s, v17.4s
 	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
 	VSHL $16, V20.S4, V24.S4
-	VAND V30.B16, V20.B16, V20.B16
 	WORD $0x4e30cf0c // fmla v12.4s, v24.4s, v16.4s
 	WORD $0x4e31ce8c // fmla v12.4s, v20.4s, v17.4s
 	VSHL $16, V21.S4, V25.S4
-	VAND V30.B16, V21.B16, V21.B16
 	WORD $0x4e30cf2d // fmla v13.4s, v25.4s, v16.4s
 	WORD $0x4e31cead // fmla v13.4s, v21.4s, v17.4s
 	VSHL $16, V22.S4, V26.S4
-	VAND V30.B16, V22.B16, V22.B16
 	WORD $0x4e30cf4e // fmla v14.4s, v26.4s, v16.4s
 	WORD $0x4e31cece // fmla v14.4s, v22.4s, v17.4s
 	VSHL $16, V23.S4, V27.S4
-	VAND V30.B16, V23.B16, V23.B16
 	WORD $0x4e30cf6f // fmla v15.4s, v27.4s, v16.4s
 	WORD $0x4e31ceef // fmla v15.4s, v23.4s, v17.4s
 	SUB $1, R7
@@ -324,36 +306,28 @@ row32:
 	VLD1R.P 4(R6), [V17.S4]
 	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
 	VSHL $16, V20.S4, V24.S4
-	VAND V30.B16, V20.B16, V20.B16
 	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
 	WORD $0x4e31ce80 // fmla v0.4s, v20.4s, v17.4s
 	VSHL $16, V21.S4, V25.S4
-	VAND V30.B16, V21.B16, V21.B16
 	WORD $0x4e30cf21 // fmla v1.4s, v25.4s, v16.4s
 	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
 	VSHL $16, V22.S4, V26.S4
-	VAND V30.B16, V22.B16, V22.B16
 	WORD $0x4e30cf42 // fmla v2.4s, v26.4s, v16.4s
 	WORD $0x4e31cec2 // fmla v2.4s, v22.4s, v17.4s
 	VSHL $16, V23.S4, V27.S4
-	VAND V30.B16, V23.B16, V23.B16
 	WORD $0x4e30cf63 // fmla v3.4s, v27.4s, v16.4s
 	WORD $0x4e31cee3 // fmla v3.4s, v23.4s, v17.4s
 	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
 	VSHL $16, V20.S4, V24.S4
-	VAND V30.B16, V20.B16, V20.B16
 	WORD $0x4e30cf04 // fmla v4.4s, v24.4s, v16.4s
 	WORD $0x4e31ce84 // fmla v4.4s, v20.4s, v17.4s
 	VSHL $16, V21.S4, V25.S4
-	VAND V30.B16, V21.B16, V21.B16
 	WORD $0x4e30cf25 // fmla v5.4s, v25.4s, v16.4s
 	WORD $0x4e31cea5 // fmla v5.4s, v21.4s, v17.4s
 	VSHL $16, V22.S4, V26.S4
-	VAND V30.B16, V22.B16, V22.B16
 	WORD $0x4e30cf46 // fmla v6.4s, v26.4s, v16.4s
 	WORD $0x4e31cec6 // fmla v6.4s, v22.4s, v17.4s
 	VSHL $16, V23.S4, V27.S4
-	VAND V30.B16, V23.B16, V23.B16
 	WORD $0x4e30cf67 // fmla v7.4s, v27.4s, v16.4s
 	WORD $0x4e31cee7 // fmla v7.4s, v23.4s, v17.4s
 	SUB $1, R7
@@ -403,19 +377,15 @@ row16:
 	VLD1R.P 4(R6), [V17.S4]
 	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
 	VSHL $16, V20.S4, V24.S4
-	VAND V30.B16, V20.B16, V20.B16
 	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
 	WORD $0x4e31ce80 // fmla v0.4s, v20.4s, v17.4s
 	VSHL $16, V21.S4, V25.S4
-	VAND V30.B16, V21.B16, V21.B16
 	WORD $0x4e30cf21 // fmla v1.4s, v25.4s, v16.4s
 	WORD $0x4e31cea1 // fmla v1.4s, v21.4s, v17.4s
 	VSHL $16, V22.S4, V26.S4
-	VAND V30.B16, V22.B16, V22.B16
 	WORD $0x4e30cf42 // fmla v2.4s, v26.4s, v16.4s
 	WORD $0x4e31cec2 // fmla v2.4s, v22.4s, v17.4s
 	VSHL $16, V23.S4, V27.S4
-	VAND V30.B16, V23.B16, V23.B16
 	WORD $0x4e30cf63 // fmla v3.4s, v27.4s, v16.4s
 	WORD $0x4e31cee3 // fmla v3.4s, v23.4s, v17.4s
 	SUB $1, R7

@@ -89,11 +89,11 @@ func TestMatVec(t *testing.T) {
 			in, out := shape[0], shape[1]
 			w := mvRandom(r, in*out).part
 			m, half := PackMatVec(w, in, out), PackMatVecBF16(w, in, out)
-			rounded := make([]uint16, len(w))
-			ToBF16(rounded, w)
-			w64, half64 := widen(w), make([]float64, len(w))
-			for i, v := range rounded {
-				half64[i] = float64(math.Float32frombits(uint32(v) << 16))
+			w64, half64 := widen(w), widen(half.Weights())
+			for i, v := range half64 {
+				if math.Abs(v-w64[i]) > 0x1p-8*math.Abs(w64[i])+0x1p-133 {
+					t.Fatalf("%d x %d: weight %d is %v as bfloat16 %v", in, out, i, w[i], v)
+				}
 			}
 			for mode, name := range []string{"nil", "start", "accumulate"} {
 				for format, mul := range []func(y, x, start []float32){m.Mul, half.Mul} {
@@ -424,13 +424,8 @@ func FuzzMatVec(f *testing.F) {
 		for i := range w {
 			w[i] *= amplitude
 		}
-		rounded := make([]uint16, len(w))
-		ToBF16(rounded, w)
-		half64 := make([]float64, len(w))
-		for i, v := range rounded {
-			half64[i] = float64(math.Float32frombits(uint32(v) << 16))
-		}
 		m, half, int8s := PackMatVec(w, in, out), PackMatVecBF16(w, in, out), PackMatVecInt8(w, in, out)
+		half64 := widen(half.Weights())
 		var plain []float32
 		for _, s := range Available() {
 			before := Use(s)
@@ -491,4 +486,39 @@ func BenchmarkQuantiseInt8(b *testing.B) {
 			QuantiseInt8(q, x, QuantiseScale(x))
 		}
 	})
+}
+
+// TestMatVecIsConv wants the sums of a convolution, bit for bit, in float32 and with bfloat16 weights.
+func TestMatVecIsConv(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(8, 9))
+		for _, shape := range append(mvShapes(), [2]int{64, 192}, [2]int{128, 384}, [2]int{33, 320}, [2]int{33, 256}) {
+			in, out := shape[0], shape[1]
+			w, x, start := mvRandom(r, in*out).part, mvRandom(r, in).part, mvRandom(r, out).part
+			m, half := PackMatVec(w, in, out), PackMatVecBF16(w, in, out)
+			y, want := make([]float32, out), make([]float32, out)
+			for format, mul := range []func(y, x, start []float32){m.Mul, half.Mul} {
+				mul(y, x, start)
+				weights := [][]float32{w, half.Weights()}[format]
+				packed := PackWeights(make([]float32, PackedLen(1, in, out)), weights, 1, in, out)
+				ConvForward(&Conv{Rows: 1, X: x, XStride: in, Taps: []Tap{{}}, W: packed, Bias: start, Y: want, YStride: out})
+				mvEqual(t, fmt.Sprintf("format %d, %d x %d", format, in, out), y, want)
+			}
+		}
+	})
+}
+
+// TestUpperHalf wants weights at most half a unit of bfloat16 off, whatever the lower half.
+func TestUpperHalf(t *testing.T) {
+	r := rand.New(rand.NewPCG(10, 11))
+	for range 100000 {
+		v, lower := math.Float32frombits(r.Uint32()), uint16(r.Uint32())
+		w := math.Float32frombits(uint32(upperHalf(v, lower))<<16 | uint32(lower))
+		switch finite := v-v == 0; {
+		case !finite && w-w == 0, finite && w-w != 0:
+			t.Fatalf("%v becomes %v", v, w)
+		case finite && math.Abs(float64(v)) < 0x1p127 && math.Abs(float64(w)-float64(v)) > 0x1p-8*math.Abs(float64(v))+0x1p-133:
+			t.Fatalf("%v with the lower half %#x becomes %v", v, lower, w)
+		}
+	}
 }

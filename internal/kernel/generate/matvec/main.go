@@ -67,27 +67,54 @@ func (s isa) accumulators(vectors int) [][]reg.VecVirtual {
 	return acc
 }
 
-// panels emits the walk over panels of 64 columns, then 32, then 16; n is consumed. body computes the panel of the given
-// number of vectors and advances its pointers.
-func (s isa) panels(n reg.GPVirtual, body func(label string, vectors int)) {
+// panels emits the walk over panels of 64 columns, then 32, then 16; n is consumed. body computes as many panels of the given
+// number of vectors as it is told, side by side, and advances its pointers. It is told up to most, 1 or 3.
+func (s isa) panels(n reg.GPVirtual, most int, body func(label string, vectors, panels int)) {
+	if most == 3 {
+		Label("panels192") // of 192, or more than 256, three first
+		CMPQ(n, operand.U32(192))
+		JL(operand.LabelRef("panels128"))
+		CMPQ(n, operand.U32(256))
+		JE(operand.LabelRef("panels128"))
+		body("192", 64/s.lanes, 3)
+		SUBQ(operand.U32(192), n)
+		JMP(operand.LabelRef("panels192"))
+		Label("panels128")
+		CMPQ(n, operand.U32(128))
+		JL(operand.LabelRef("panels64"))
+		body("128", 64/s.lanes, 2)
+		SUBQ(operand.U32(128), n)
+		JMP(operand.LabelRef("panels128"))
+	}
 	Label("panels64")
 	CMPQ(n, operand.U8(64))
 	JL(operand.LabelRef("panel32"))
-	body("64", 64/s.lanes)
+	body("64", 64/s.lanes, 1)
 	SUBQ(operand.U8(64), n)
 	JMP(operand.LabelRef("panels64"))
 	Label("panel32")
 	CMPQ(n, operand.U8(32))
 	JL(operand.LabelRef("panel16"))
-	body("32", 32/s.lanes)
+	body("32", 32/s.lanes, 1)
 	SUBQ(operand.U8(32), n)
 	Label("panel16")
 	CMPQ(n, operand.U8(16))
 	JL(operand.LabelRef("done"))
-	body("16", 16/s.lanes)
+	body("16", 16/s.lanes, 1)
 	Label("done")
 	VZEROUPPER()
 	RET()
+}
+
+// sideBySide returns pointers to the first rows of panels that follow w, each of so many bytes; w is the first of them.
+func sideBySide(w, bytes reg.GPVirtual, panels int) []reg.GPVirtual {
+	p := []reg.GPVirtual{w}
+	for i := 1; i < panels; i++ {
+		next := GP64()
+		LEAQ(operand.Mem{Base: p[i-1], Index: bytes, Scale: 1}, next)
+		p = append(p, next)
+	}
+	return p
 }
 
 // rowLoop emits a loop over count groups of rows, sums of them at a time and then one by one: add adds the group that is
@@ -163,85 +190,114 @@ func pointers(names ...string) []reg.GPVirtual {
 	return r
 }
 
-// float32 weights. There is one sum for each column, so that it is that of a convolution, bit for bit: four chains of
-// multiply-adds keep up with a level 2 cache.
+// float32 weights. There is one sum for each column, so that it is that of a convolution, bit for bit. The sums of several
+// panels side by side keep multiply-adds busy.
 func (s isa) matVec() {
-	s.sums = 1
 	TEXT("matVec"+s.name, NOSPLIT, "func(k, n int, x, w, y, start *float32)")
 	p := pointers("k", "n", "x", "w", "y", "start")
 	k, n, x, w, y, start := p[0], p[1], p[2], p[3], p[4], p[5]
-	s.panels(n, func(label string, vectors int) {
-		sums := s.accumulators(vectors)
-		s.loadStart(label, start, sums[0])
-		zero(sums[1:]...)
+	s.sums = 1
+	s.panels(n, s.most(), func(label string, vectors, panels int) {
+		sums := s.accumulators(vectors * panels)[0]
+		s.loadStart(label, start, sums)
 		xk, count := GP64(), GP64()
 		MOVQ(x, xk)
 		MOVQ(k, count)
 		row := vectors * s.bytes()
-		s.rowLoop(label, count, func(u, sum int) {
+		bytes := GP64()
+		IMUL3Q(operand.U32(uint32(row)), k, bytes)
+		ws := sideBySide(w, bytes, panels)
+		s.rowLoop(label, count, func(u, _ int) {
 			b := s.vec()
 			VBROADCASTSS(at(xk, 4*u), b)
-			for i, a := range sums[sum] {
-				VFMADD231PS(at(w, u*row+i*s.bytes()), b, a)
+			for i, a := range sums {
+				VFMADD231PS(at(ws[i/vectors], u*row+i%vectors*s.bytes()), b, a)
 			}
 		}, func(groups int) {
 			ADDQ(operand.U32(uint32(4*groups)), xk)
-			ADDQ(operand.U32(uint32(row*groups)), w)
+			for _, w := range ws {
+				ADDQ(operand.U32(uint32(row*groups)), w)
+			}
 		})
-		total(sums, addFloats)
-		s.store(y, start, sums[0])
+		if panels > 1 {
+			MOVQ(ws[panels-1], w)
+		}
+		s.store(y, start, sums)
 	})
 }
 
-// bfloat16 weights: a 32-bit lane holds a column's values of two rows. A shift makes the lower one a float32, a mask the
-// upper one. VDPBF16PS would take one instruction for the four, but it rounds x, and where it runs at a quarter of the
-// rate of VFMADD231PS the four take no longer.
+// most is the number of panels of which the registers hold the sums.
+func (s isa) most() int {
+	if s.lanes == 16 {
+		return 3
+	}
+	return 1
+}
+
+// bfloat16 weights: a 32-bit lane holds a column's values of two rows. The whole of it, as a float32, is the weight of the
+// second row, a shift makes it that of the first. Sums are those of the float32 kernel with the same weights.
 func (s isa) matVecBF16() {
 	TEXT("matVecBF16"+s.name, NOSPLIT, "func(k, n int, x *float32, w *uint16, y, start *float32)")
 	p := pointers("k", "n", "x", "w", "y", "start")
 	k, n, x, w, y, start := p[0], p[1], p[2], p[3], p[4], p[5]
-	upper := s.splat(0xffff0000)
-	s.panels(n, func(label string, vectors int) {
-		sums := s.accumulators(vectors)
-		s.loadStart(label, start, sums[0])
-		zero(sums[1:]...)
+	pairs := GP64()
+	MOVQ(k, pairs)
+	SHRQ(operand.U8(1), pairs)
+	s.sums = 1
+	s.panels(n, s.most(), func(label string, vectors, panels int) {
+		sums := s.accumulators(vectors * panels)[0]
+		s.loadStart(label, start, sums)
 		xk, count := GP64(), GP64()
 		MOVQ(x, xk)
-		MOVQ(k, count)
-		SHRQ(operand.U8(1), count)
+		MOVQ(pairs, count)
 		row := vectors * s.bytes()
-		half := isa{s.name, s.lanes, max(s.sums/2, 1), s.vec}
-		half.rowLoop(label, count, func(u, sum int) {
+		bytes := GP64()
+		LEAQ(operand.Mem{Base: k, Disp: 1}, bytes)
+		SHRQ(operand.U8(1), bytes)
+		IMUL3Q(operand.U32(uint32(row)), bytes, bytes)
+		ws := sideBySide(w, bytes, panels)
+		first := func(b reg.VecVirtual, u, i int) {
+			t, from := s.vec(), at(ws[i/vectors], u*row+i%vectors*s.bytes())
+			if s.lanes == 16 {
+				VPSLLD(operand.U8(16), from, t)
+			} else {
+				VMOVUPS(from, t)
+				VPSLLD(operand.U8(16), t, t)
+			}
+			VFMADD231PS(t, b, sums[i])
+		}
+		advance := func(groups int) {
+			for _, w := range ws {
+				ADDQ(operand.U32(uint32(row*groups)), w)
+			}
+		}
+		s.rowLoop(label, count, func(u, _ int) {
 			b0, b1 := s.vec(), s.vec()
 			VBROADCASTSS(at(xk, 8*u), b0)
 			VBROADCASTSS(at(xk, 8*u+4), b1)
-			for i := range vectors {
-				pair := at(w, u*row+i*s.bytes())
-				lo, hi := s.vec(), s.vec()
-				VMOVUPS(pair, hi)
-				VPSLLD(operand.U8(16), hi, lo)
-				and(hi, upper, hi)
-				VFMADD231PS(lo, b0, sums[2*sum%s.sums][i])
-				VFMADD231PS(hi, b1, sums[(2*sum+1)%s.sums][i])
+			for i := range sums {
+				first(b0, u, i)
+			}
+			for i, a := range sums {
+				VFMADD231PS(at(ws[i/vectors], u*row+i%vectors*s.bytes()), b1, a)
 			}
 		}, func(groups int) {
 			ADDQ(operand.U32(uint32(8*groups)), xk)
-			ADDQ(operand.U32(uint32(row*groups)), w)
+			advance(groups)
 		})
 		BTQ(operand.U8(0), k)
 		JCC(operand.LabelRef("even" + label))
 		b := s.vec()
 		VBROADCASTSS(at(xk, 0), b)
-		for i, a := range sums[0] {
-			lo := s.vec()
-			VMOVUPS(at(w, i*s.bytes()), lo)
-			VPSLLD(operand.U8(16), lo, lo)
-			VFMADD231PS(lo, b, a)
+		for i := range sums {
+			first(b, 0, i)
 		}
-		ADDQ(operand.U32(uint32(row)), w)
+		advance(1)
 		Label("even" + label)
-		total(sums, addFloats)
-		s.store(y, start, sums[0])
+		if panels > 1 {
+			MOVQ(ws[panels-1], w)
+		}
+		s.store(y, start, sums)
 	})
 }
 
@@ -314,7 +370,7 @@ func matVecInt8VNNI() {
 	p := pointers("quads", "n", "q", "w", "scales", "offsets", "y", "start")
 	quads, n, q, w, scales, offsets, y, start := p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
 	scale := s.scale()
-	s.panels(n, func(label string, vectors int) {
+	s.panels(n, 1, func(label string, vectors, _ int) {
 		sums := s.accumulators(vectors)
 		for i, a := range sums[0] {
 			VMOVUPS(at(offsets, i*s.bytes()), a)
@@ -340,7 +396,7 @@ func matVecInt8AVX2() {
 	p := pointers("quads", "n", "q", "w", "scales", "y", "start")
 	quads, n, q, w, scales, y, start := p[0], p[1], p[2], p[3], p[4], p[5], p[6]
 	zeroPoint, ones := s.splat(0x80808080), s.splat(0x00010001)
-	s.panels(n, func(label string, vectors int) {
+	s.panels(n, 1, func(label string, vectors, _ int) {
 		sums := s.accumulators(vectors)
 		zero(sums...)
 		row := vectors * s.bytes()

@@ -87,7 +87,6 @@ func (p products) matVec() {
 func (p products) matVecBF16() {
 	p.Func("matVecBF16NEON(k, n int, x *float32, w *uint16, y, start *float32)", 48)
 	p.arguments([]string{"k", "n", "x", "w", "y", "start"}, []int{0, 8, 16, 24, 32, 40}, []int{rK, rN, rX, rW, rY, rStart})
-	p.SplatBits(0xffff0000, vMask, rScratch)
 	p.panels(func(label string, vectors int) {
 		p.start(label, 0, vectors)
 		p.Go("MOVD R%d, R%d", rX, rXK)
@@ -99,7 +98,6 @@ func (p products) matVecBF16() {
 				p.Load(rW, vW, 4)
 				for i := range 4 {
 					p.Go("VSHL $16, V%d.S4, V%d.S4", vW+i, vT+i)
-					p.Go("VAND V%d.B16, V%d.B16, V%d.B16", vMask, vW+i, vW+i)
 					p.Three("fmla", v+i, vT+i, vX)
 					p.Three("fmla", v+i, vW+i, vX1)
 				}
