@@ -13,7 +13,7 @@ import (
 // ([vqvae.Latent]) or its codes stand for, in the voice of a speaker: the recording's own, or another for a conversion. The speaker is not looked at by a model without speakers. The temperature is
 // that of [wavenet.Sampler.Draw]. It returns an error if ctx is cancelled.
 func Reconstruct(ctx context.Context, m *vqvae.Model, vectors tensor.Tensor, speaker int32, temperature float64, src rand.Source) ([]int32, error) {
-	voice := wavenet.Voice{Temperature: temperature, Uniform: rand.New(src).Float64}
+	voice := wavenet.Voice{Drawing: wavenet.Drawing{Temperature: temperature}, Uniform: rand.New(src).Float64}
 	if m.Voices != nil {
 		voice.Global = m.Voices.Table.Value.Row(int(speaker))
 	}

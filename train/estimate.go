@@ -247,7 +247,7 @@ var errEnough = errors.New("enough")
 // draw times the sampler.
 func (e *Estimate) draw(ctx context.Context, r *run, limit time.Duration) error {
 	m := r.model.With(dilated.Float32)
-	voice := wavenet.Voice{Temperature: 1, Uniform: rand.New(rand.NewPCG(r.config.Training.Seed, 0)).Float64}
+	voice := wavenet.Voice{Drawing: wavenet.Drawing{Temperature: 1}, Uniform: rand.New(rand.NewPCG(r.config.Training.Seed, 0)).Float64}
 	if m.Voices != nil {
 		voice.Global = m.Voices.Table.Value.Row(0)
 	}

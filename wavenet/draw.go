@@ -3,44 +3,145 @@ package wavenet
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/vqaudio/vqaudio/internal/kernel"
 )
 
-// Draw returns the class at which the cumulative distribution softmax(logits/temperature) first exceeds uniform, from [0, 1).
-// A temperature of 1 draws as the net predicts, a lower one more often what is likely; 0 takes the class of the largest
-// logit, the first of several. If a logit is NaN the result is some class. For a mixture see [nn.LogisticMixture.Draw].
-func (s *Sampler) Draw(logits []float32, temperature, uniform float64) int32 {
-	if c := s.net.Config; c.Mixture > 0 {
-		return c.mixture().Draw(logits, temperature, uniform)
+// Drawing says how a step is drawn from its distribution.
+type Drawing struct {
+	// Temperature divides the logits: 1 draws as the net predicts, less draws more often what is likely, 0 takes the likeliest, the
+	// first of several.
+	Temperature float64
+	// TopK leaves the likeliest so many classes, and those as likely as the last of them; 0 leaves all.
+	TopK int
+	// TopP leaves the likeliest classes that have this probability together, at the temperature (nucleus sampling, Holtzman et al.,
+	// arXiv 1904.09751), and those as likely as the last of them; 0 and 1 leave all.
+	TopP float64
+}
+
+// Check returns what is wrong with the drawing for the net's distribution: a mixture of logistics has a temperature only.
+func (d Drawing) Check(c Config) error {
+	switch {
+	case !(d.Temperature >= 0):
+		return fmt.Errorf("temperature %v: want 0 or more", d.Temperature)
+	case d.TopK < 0:
+		return fmt.Errorf("top-k %d: want 1 or more, or 0 for all classes", d.TopK)
+	case !(d.TopP >= 0 && d.TopP <= 1):
+		return fmt.Errorf("top-p %v: want a probability, or 0 for all classes", d.TopP)
+	case c.Mixture > 0 && (d.TopK > 0 || d.TopP > 0 && d.TopP < 1):
+		return fmt.Errorf("top-k and top-p choose among classes, and the net predicts a mixture of logistics")
 	}
-	if len(logits) != len(s.odds) || !(temperature >= 0) {
-		panic(fmt.Sprintf("wavenet.Sampler: %d logits of %d classes, temperature %v", len(logits), len(s.odds), temperature))
-	}
-	largest := 0
-	for i, v := range logits {
-		if v > logits[largest] {
-			largest = i
+	return nil
+}
+
+// oddsBlock is the number of odds that are summed by themselves.
+const oddsBlock = 16
+
+// drawer draws from distributions over classes.
+type drawer struct {
+	odds []float32 // [Classes, rounded up to whole blocks]; 0 behind the classes
+	sums []float64 // of its blocks
+}
+
+func newDrawer(classes int) drawer {
+	blocks := (classes + oddsBlock - 1) / oddsBlock
+	return drawer{make([]float32, blocks*oddsBlock), make([]float64, blocks)}
+}
+
+// draw returns the class at which the cumulative distribution first exceeds uniform, from [0, 1). If a logit is NaN the result
+// is some class.
+func (w *drawer) draw(logits []float32, d Drawing, uniform float64) int32 {
+	odds, n := w.odds[:len(logits)], len(logits)
+	if d.Temperature != 1 {
+		largest := kernel.Max(logits)
+		if d.Temperature == 0 {
+			return int32(max(0, slices.Index(logits, largest)))
 		}
+		scale := float32(min(1/d.Temperature, math.MaxFloat32))
+		for i, v := range logits {
+			odds[i] = (v - largest) * scale
+		}
+		logits = odds
 	}
-	if temperature == 0 {
-		return int32(largest)
+	kernel.Softmax(odds, logits, n, 1, n)
+	if d.TopK > 0 {
+		least(odds, func(_ float64, n int) bool { return n >= d.TopK })
 	}
-	scale := float32(min(1/temperature, math.MaxFloat32))
-	for i, v := range logits {
-		s.odds[i] = (v - logits[largest]) * scale
+	if d.TopP > 0 && d.TopP < 1 {
+		enough := d.TopP * w.sum()
+		least(odds, func(sum float64, _ int) bool { return sum >= enough })
 	}
-	kernel.Exp(s.odds, s.odds)
+	threshold := uniform * w.sum()
 	sum := 0.0
-	for _, p := range s.odds {
-		sum += float64(p)
-	}
-	threshold := uniform * sum
-	sum = 0
-	for i, p := range s.odds {
-		if sum += float64(p); sum > threshold {
-			return int32(i)
+	for b, s := range w.sums {
+		if sum+s <= threshold {
+			sum += s
+			continue
+		}
+		for i, p := range w.odds[b*oddsBlock : (b+1)*oddsBlock] {
+			if sum += float64(p); sum > threshold {
+				return int32(b*oddsBlock + i)
+			}
 		}
 	}
-	return int32(len(logits) - 1)
+	return int32(n - 1)
+}
+
+// sum returns the sum of all odds, and leaves those of blocks in sums.
+func (w *drawer) sum() float64 {
+	total := 0.0
+	for b := range w.sums {
+		o := (*[oddsBlock]float32)(w.odds[b*oddsBlock:])
+		var s [4]float64
+		for i := 0; i < oddsBlock; i += 4 {
+			s[0] += float64(o[i])
+			s[1] += float64(o[i+1])
+			s[2] += float64(o[i+2])
+			s[3] += float64(o[i+3])
+		}
+		w.sums[b] = s[0] + s[1] + (s[2] + s[3])
+		total += w.sums[b]
+	}
+	return total
+}
+
+// least puts odds of which the larger ones are enough to 0: it looks for the largest one such that the sum and the number of those
+// that are not smaller are enough. Odds are from 0 to 1, or but for rounding.
+func least(odds []float32, enough func(sum float64, n int) bool) {
+	low, high := uint32(0), math.Float32bits(2) // bits of floats from 0 on are in order
+	for high-low > 1 {
+		middle := low + (high-low)/2
+		limit, sum, n := math.Float32frombits(middle), 0.0, 0
+		for _, p := range odds {
+			if p >= limit {
+				sum += float64(p)
+				n++
+			}
+		}
+		if enough(sum, n) {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	limit := math.Float32frombits(low)
+	for i, p := range odds {
+		if p < limit {
+			odds[i] = 0
+		}
+	}
+}
+
+// Draw draws the class of a step from its logits, or parameters of a mixture ([nn.LogisticMixture.Draw]), with a number from
+// [0, 1): the class at which the cumulative distribution first exceeds it. If a logit is NaN the result is some class. d has passed
+// its Check.
+func (s *Sampler) Draw(logits []float32, d Drawing, uniform float64) int32 {
+	if len(logits) != len(s.logits) {
+		panic(fmt.Sprintf("wavenet.Sampler: %d logits, want %d", len(logits), len(s.logits)))
+	}
+	if s.net.Config.Mixture > 0 {
+		return s.net.Config.mixture().Draw(logits, d.Temperature, uniform)
+	}
+	return s.drawer.draw(logits, d, uniform)
 }

@@ -45,7 +45,7 @@ func ExampleGenerator() {
 	net := wavenet.New(wavenet.Config{Classes: 256, Residual: 16, Skip: 16, Layers: 5, Cycles: 1, Local: 4, Hop: 64}, dilated.Float32, rand.NewPCG(1, 2))
 
 	draw := func(seed uint64) (steps []int32) {
-		voice := wavenet.Voice{Temperature: 0.9, Uniform: rand.New(rand.NewPCG(seed, 0)).Float64}
+		voice := wavenet.Voice{Drawing: wavenet.Drawing{Temperature: 0.9}, Uniform: rand.New(rand.NewPCG(seed, 0)).Float64}
 		g := wavenet.NewGenerator(wavenet.NewSampler(net, wavenet.Float32), voice, func(frame []int32) error {
 			steps = append(steps, frame...)
 			return nil
@@ -76,7 +76,7 @@ func ExampleSampler() {
 	sampler.Frame(net.Bias.Value.Data)
 	for range 100 {
 		logits := sampler.Step(step)
-		step = sampler.Draw(logits, 1, r.Float64())
+		step = sampler.Draw(logits, wavenet.Drawing{Temperature: 1}, r.Float64())
 		drawn++
 	}
 	fmt.Println(drawn, "steps")

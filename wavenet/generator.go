@@ -8,9 +8,9 @@ import (
 
 // Voice says how a [Generator] draws.
 type Voice struct {
-	Global      []float32      // the global condition [Global]; nil if the net has none
-	Temperature float64        // see [Sampler.Draw]
-	Uniform     func() float64 // from [0, 1): called once for each step
+	Global  []float32      // the global condition [Global]; nil if the net has none
+	Drawing Drawing        // how steps are drawn
+	Uniform func() float64 // from [0, 1): called once for each step
 }
 
 // Generator draws a sequence under a local condition, whose frames may come in pieces of any number: the steps do not depend
@@ -44,8 +44,8 @@ const generatorFrames = 32
 // which must not keep them. It panics if the net has no local condition, or if the voice does not fit the net.
 func NewGenerator(s *Sampler, v Voice, emit func(steps []int32) error) *Generator {
 	c := s.net.Config
-	if c.Local == 0 || len(v.Global) != c.Global || !(v.Temperature >= 0) {
-		panic(fmt.Sprintf("wavenet.NewGenerator: a global condition of %d channels, temperature %v, for %+v", len(v.Global), v.Temperature, c))
+	if err := v.Drawing.Check(c); c.Local == 0 || len(v.Global) != c.Global || err != nil {
+		panic(fmt.Sprintf("wavenet.NewGenerator: a global condition of %d channels for %+v; %v", len(v.Global), c, err))
 	}
 	s.Reset()
 	return &Generator{sampler: s, voice: v, emit: emit, previous: s.net.First(), steps: make([]int32, c.Hop)}
@@ -103,7 +103,7 @@ func (g *Generator) draw(n int) error {
 				g.sampler.Frame(condition.Row(frame*upsampled + i/hold))
 			}
 			logits := g.sampler.Step(g.previous)
-			g.previous = g.sampler.Draw(logits, g.voice.Temperature, g.voice.Uniform())
+			g.previous = g.sampler.Draw(logits, g.voice.Drawing, g.voice.Uniform())
 			g.steps[i] = g.previous
 		}
 		if err := g.emit(g.steps); err != nil {

@@ -31,7 +31,7 @@ type Sampler struct {
 	sums   []float32 // what x and skips are parts of: [R+S]
 	value  [1]float32
 	logits []float32 // [Outputs]
-	odds   []float32 // [Classes], for Draw from a softmax
+	drawer drawer    // of a softmax
 
 	condition []float32 // of the frame: [L*2R]
 	left      int       // steps of it to come
@@ -81,7 +81,7 @@ func (w *samplerWeights) sampler() *Sampler {
 	s.x.float32s, s.skips.float32s = s.sums[:r:r], s.sums[r:]
 	s.z.float32s, s.hidden.float32s = make([]float32, r), make([]float32, c.Skip)
 	if c.Mixture == 0 {
-		s.odds = make([]float32, c.Classes)
+		s.drawer = newDrawer(c.Classes)
 	}
 	if w.precision == Int8 {
 		for _, v := range []*vector{&s.x, &s.z, &s.skips, &s.hidden} {

@@ -74,7 +74,7 @@ func TestSamplerIsTeacherForced(t *testing.T) {
 					}
 					l := s.Step(previous)
 					logits = append(logits, l...)
-					previous = s.Draw(l, temperature, u[j])
+					previous = s.Draw(l, Drawing{Temperature: temperature}, u[j])
 					in.Steps[j] = previous
 				}
 				for j, want := range n.Logits(a, in).Data {
@@ -108,7 +108,7 @@ func TestGenerator(t *testing.T) {
 			if c.Hop > 100 {
 				frames = 35
 			}
-			local, voice := randomTensor(r, 1, frames, c.Local), Voice{Temperature: 1}
+			local, voice := randomTensor(r, 1, frames, c.Local), Voice{Drawing: Drawing{Temperature: 1}}
 			var global tensor.Tensor
 			if c.Global > 0 {
 				global = randomTensor(r, 1, c.Global)
@@ -123,7 +123,7 @@ func TestGenerator(t *testing.T) {
 				if j%c.Hold() == 0 {
 					s.Frame(condition.Row(j / c.Hold()))
 				}
-				previous = s.Draw(s.Step(previous), 1, v)
+				previous = s.Draw(s.Step(previous), Drawing{Temperature: 1}, v)
 				want = append(want, previous)
 			}
 			for _, piece := range []int{1, 7, frames} {
@@ -150,7 +150,7 @@ func TestGenerator(t *testing.T) {
 func TestGeneratorStops(t *testing.T) {
 	n := New(samplerConfigs[0], dilated.Float32, rand.NewPCG(4, 0))
 	stop := errors.New("stop")
-	voice := Voice{Global: make([]float32, n.Config.Global), Temperature: 1, Uniform: rand.New(rand.NewPCG(4, 1)).Float64}
+	voice := Voice{Global: make([]float32, n.Config.Global), Drawing: Drawing{Temperature: 1}, Uniform: rand.New(rand.NewPCG(4, 1)).Float64}
 	calls := 0
 	g := NewGenerator(NewSampler(n, Float32), voice, func([]int32) error { calls++; return stop })
 	if err := g.Write(make([]float32, 100*n.Config.Local)); !errors.Is(err, stop) || calls != 1 {
@@ -180,7 +180,7 @@ func TestDraw(t *testing.T) {
 		{[]float32{5, 7, 7, 1}, 0, 0, 1},
 		{[]float32{-inf, 0, -inf, 0}, 1, 0, 1}, {[]float32{-inf, 0, -inf, 0}, 1, 0.51, 3},
 	} {
-		if got := s.Draw(c.logits, c.temperature, c.uniform); got != c.want {
+		if got := s.Draw(c.logits, Drawing{Temperature: c.temperature}, c.uniform); got != c.want {
 			t.Errorf("Draw(%v, %v, %v) is %d, want %d", c.logits, c.temperature, c.uniform, got, c.want)
 		}
 	}
@@ -188,7 +188,7 @@ func TestDraw(t *testing.T) {
 		for i := range 4 {
 			logits := []float32{1, 2, 3, 4}
 			logits[i] = v
-			if got := s.Draw(logits, 1, 0.5); got < 0 || got > 3 {
+			if got := s.Draw(logits, Drawing{Temperature: 1}, 0.5); got < 0 || got > 3 {
 				t.Errorf("Draw(%v) is %d", logits, got)
 			}
 		}
@@ -203,7 +203,7 @@ func TestSamplerAllocatesNothing(t *testing.T) {
 			if s.left == 0 {
 				s.Frame(condition)
 			}
-			s.Draw(s.Step(3), 0.8, 0.5)
+			s.Draw(s.Step(3), Drawing{Temperature: 0.8}, 0.5)
 		})
 		if allocations != 0 {
 			t.Errorf("%+v: %v allocations for a step", c, allocations)
@@ -221,14 +221,17 @@ func randomTensor(r *rand.Rand, shape ...int) tensor.Tensor {
 
 // BenchmarkSampler draws with the presets, and with a mixture.
 func BenchmarkSampler(b *testing.B) {
-	for name, c := range map[string]Config{
-		"small":   {Classes: 256, Residual: 32, Skip: 64, Layers: 10, Cycles: 1, Local: 64, Hop: 64, Global: 64},
-		"base":    {Classes: 256, Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Local: 64, Hop: 64, Global: 64},
-		"large":   {Classes: 256, Residual: 128, Skip: 256, Layers: 10, Cycles: 3, Local: 64, Hop: 64, Global: 64},
-		"mixture": {Classes: 1 << 16, Mixture: 10, Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Local: 64, Hop: 64, Global: 64},
+	for _, size := range []struct {
+		name string
+		c    Config
+	}{
+		{"small", Config{Classes: 256, Residual: 32, Skip: 64, Layers: 10, Cycles: 1, Local: 64, Hop: 64, Global: 64}},
+		{"base", Config{Classes: 256, Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Local: 64, Hop: 64, Global: 64}},
+		{"large", Config{Classes: 256, Residual: 128, Skip: 256, Layers: 10, Cycles: 3, Local: 64, Hop: 64, Global: 64}},
+		{"mixture", Config{Classes: 1 << 16, Mixture: 10, Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Local: 64, Hop: 64, Global: 64}},
 	} {
 		for _, p := range []Precision{Float32, BFloat16, Int8} {
-			b.Run(fmt.Sprint(name, "/", p), func(b *testing.B) { benchmarkSampler(b, c, p) })
+			b.Run(fmt.Sprint(size.name, "/", p), func(b *testing.B) { benchmarkSampler(b, size.c, p) })
 		}
 	}
 }
@@ -236,7 +239,7 @@ func BenchmarkSampler(b *testing.B) {
 func benchmarkSampler(b *testing.B, c Config, p Precision) {
 	n := New(c, dilated.Float32, rand.NewPCG(7, 0))
 	s, r := NewSampler(n, p), rand.New(rand.NewPCG(7, 1))
-	voice := Voice{Global: make([]float32, 64), Temperature: 1, Uniform: r.Float64}
+	voice := Voice{Global: make([]float32, 64), Drawing: Drawing{Temperature: 1}, Uniform: r.Float64}
 	local := randomTensor(r, 16, 64)
 	for b.Loop() {
 		g := NewGenerator(s, voice, func([]int32) error { return nil })

@@ -105,7 +105,7 @@ func (s *synthesis) begin(ctx context.Context, b *batch, id string, scale float6
 	u := &utterance{synthesis: s, batch: b, ctx: ctx, out: w, pipe: pipe, scale: scale, end: math.MaxInt64,
 		floats: make([]float32, hop), block: make([]float64, hop)}
 	key := sha256.Sum256(fmt.Appendf(nil, "%d %s", s.seed, id))
-	voice := wavenet.Voice{Global: s.global, Temperature: s.temperature, Uniform: rand.New(rand.NewChaCha8(key)).Float64}
+	voice := wavenet.Voice{Global: s.global, Drawing: wavenet.Drawing{Temperature: s.temperature}, Uniform: rand.New(rand.NewChaCha8(key)).Float64}
 	u.generator = wavenet.NewGenerator(s.sampler.Another(), voice, u.emit)
 	return u, nil
 }

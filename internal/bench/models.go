@@ -193,7 +193,7 @@ func sampling() []Benchmark {
 				m, random := newModel(size.name, dilated.Float32), rand.New(rand.NewPCG(5, 6))
 				sampler := wavenet.NewSampler(m.Decoder, wavenet.Float32)
 				local := floats(steps / c.Hop() * c.Bottleneck.Dim)
-				voice := wavenet.Voice{Global: m.Voices.Table.Value.Row(0), Temperature: 1, Uniform: random.Float64}
+				voice := wavenet.Voice{Global: m.Voices.Table.Value.Row(0), Drawing: wavenet.Drawing{Temperature: 1}, Uniform: random.Float64}
 				return func() {
 					g := wavenet.NewGenerator(sampler, voice, func([]int32) error { return nil })
 					g.Write(local)
