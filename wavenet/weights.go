@@ -49,8 +49,8 @@ type samplerWeights struct {
 
 // layerWeights are those of a layer, with the matrices of residual and skip side by side.
 type layerWeights struct {
-	older     matrix         // Dilated[0]; but
-	olderRows kernel.Weights // in Float32, of layers of dilations above 1
+	older     matrix         // Dilated[0], of a layer of dilation 1, and in Int8;
+	olderRows kernel.Weights // or for several rows at once
 	newer     matrix         // Dilated[1]
 	sums      matrix         // [R, R+S]; of the last layer, [R, S]
 }
@@ -70,6 +70,15 @@ func (p Precision) pack(w []float32, in, out int) matrix {
 		return matrix{int8s: kernel.PackMatVecInt8(w, in, out)}
 	}
 	return matrix{float32s: kernel.PackMatVec(w, in, out)}
+}
+
+// packRows packs a matrix for products with several rows at once: the same sums, bit for bit. There is none in Int8.
+func (p Precision) packRows(w []float32, in, out int) kernel.Weights {
+	if p == BFloat16 {
+		m := kernel.PackMatVecBF16(w, in, out)
+		w = m.Weights()
+	}
+	return kernel.PackWeights(make([]float32, kernel.PackedLen(1, in, out)), w, 1, in, out)
 }
 
 // mul computes y = start + v m.
@@ -94,10 +103,10 @@ func newSamplerWeights(n *Net, p Precision) *samplerWeights {
 		skip := n.Stack.Skip.Value.Data[l*r*s : (l+1)*r*s]
 		older, newer := d.Value.Data[:r*2*r], d.Value.Data[r*2*r:]
 		layer := layerWeights{newer: p.pack(newer, r, 2*r)}
-		if p != Float32 || n.Stack.Config().Dilations[l] == 1 {
+		if p == Int8 || n.Stack.Config().Dilations[l] == 1 {
 			layer.older = p.pack(older, r, 2*r)
 		} else {
-			layer.olderRows = kernel.PackWeights(make([]float32, kernel.PackedLen(1, r, 2*r)), older, 1, r, 2*r)
+			layer.olderRows = p.packRows(older, r, 2*r)
 		}
 		if l < layers-1 {
 			residual := n.Stack.Residual[l].Value.Data
