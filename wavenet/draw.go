@@ -140,8 +140,12 @@ func (s *Sampler) Draw(logits []float32, d Drawing, uniform float64) int32 {
 	if len(logits) != len(s.logits) {
 		panic(fmt.Sprintf("wavenet.Sampler: %d logits, want %d", len(logits), len(s.logits)))
 	}
-	if s.net.Config.Mixture > 0 {
-		return s.net.Config.mixture().Draw(logits, d.Temperature, uniform)
+	return s.drawStep(logits, d, uniform)
+}
+
+func (e *engine) drawStep(logits []float32, d Drawing, uniform float64) int32 {
+	if e.net.Config.Mixture > 0 {
+		return e.net.Config.mixture().Draw(logits, d.Temperature, uniform)
 	}
-	return s.drawer.draw(logits, d, uniform)
+	return e.drawer.draw(logits, d, uniform)
 }

@@ -22,14 +22,43 @@ type Voice struct {
 //	}
 //	err := g.Close()
 type Generator struct {
-	sampler  *Sampler
-	voice    Voice
-	emit     func(steps []int32) error
-	arena    tensor.Arena
-	previous int32
-	steps    []int32   // of a frame: [Hop]
-	pending  []float32 // frames [n, Local]: those before the next one, for the margin, and those to be drawn
-	drawn    int       // of the pending frames, those that have been drawn
+	net     *Net
+	sampler *Sampler // or
+	member  *member  // of a group,
+	left    bool     // which it has left
+	stretch stretch
+	emit    func(steps []int32) error
+	arena   tensor.Arena
+	steps   []int32   // room for those of a block, or with a sampler of a frame
+	pending []float32 // frames [n, Local]: those before the next one, for the margin, and those to be drawn
+	drawn   int       // of the pending frames, those that have been drawn
+}
+
+// stretch is steps of a sequence that are to be drawn.
+type stretch struct {
+	voice     *Voice
+	stream    *stream
+	condition tensor.Tensor // [1, F, L*2R], from the frame of the first step on
+	frame     int           // that comes next
+	previous  int32
+	steps     []int32
+	at        int  // of the steps, those that are drawn
+	done      bool // all of them, and no round of a group goes on
+}
+
+// begin begins a frame, if there are no steps left of the last one.
+func (t *stretch) begin(c *Config) {
+	if t.stream.left == 0 {
+		t.stream.frame(c, t.condition.Row(t.frame))
+		t.frame++
+	}
+}
+
+// take takes the next step.
+func (t *stretch) take(step int32) {
+	t.steps[t.at] = step
+	t.at++
+	t.previous = step
 }
 
 // generatorMargin is the number of frames on either side of one that its upsampled condition depends on. A transposed
@@ -40,21 +69,36 @@ const generatorMargin = 2
 // generatorFrames is the number of frames of the upsampled condition that are projected at a time, about.
 const generatorFrames = 32
 
-// NewGenerator begins a sequence with s, which it resets and uses until Close. It gives the steps of each frame to emit,
-// which must not keep them. It panics if the net has no local condition, or if the voice does not fit the net.
+// NewGenerator begins a sequence with s, which it resets and uses until Close. It gives the steps of each frame to emit, as soon as
+// they are drawn, which must not keep them. It panics if the net has no local condition, or if the voice does not fit the net.
 func NewGenerator(s *Sampler, v Voice, emit func(steps []int32) error) *Generator {
-	c := s.net.Config
+	g := newGenerator(s.net, v, emit)
+	s.Reset()
+	g.sampler, g.stretch.stream, g.steps = s, s.one[0], make([]int32, s.net.Config.Hop)
+	return g
+}
+
+// NewGenerator begins a sequence of the group, as the function of this name. Whoever does not Close it, as after an error, calls
+// Leave: the other sequences wait for this one until then. Steps of several frames come at once.
+func (g *Group) NewGenerator(v Voice, emit func(steps []int32) error) *Generator {
+	own := newGenerator(g.net, v, emit)
+	own.member = g.join()
+	own.stretch.stream, own.steps = own.member.stream, make([]int32, own.block()*g.net.Config.Hop)
+	return own
+}
+
+func newGenerator(n *Net, v Voice, emit func(steps []int32) error) *Generator {
+	c := n.Config
 	if err := v.Drawing.Check(c); c.Local == 0 || len(v.Global) != c.Global || err != nil {
 		panic(fmt.Sprintf("wavenet.NewGenerator: a global condition of %d channels for %+v; %v", len(v.Global), c, err))
 	}
-	s.Reset()
-	return &Generator{sampler: s, voice: v, emit: emit, previous: s.net.First(), steps: make([]int32, c.Hop)}
+	return &Generator{net: n, emit: emit, stretch: stretch{voice: &v, previous: n.First()}}
 }
 
 // Write takes the next frames [n, Local], which it copies. It draws the steps of those whose condition is complete, and
 // returns emit's error, after which the generator is of no more use.
 func (g *Generator) Write(frames []float32) error {
-	local := g.sampler.net.Config.Local
+	local := g.net.Config.Local
 	if len(frames)%local != 0 {
 		panic(fmt.Sprintf("wavenet.Generator: %d elements, want frames of %d", len(frames), local))
 	}
@@ -72,14 +116,23 @@ func (g *Generator) Write(frames []float32) error {
 	return nil
 }
 
-// Close draws the steps of the last frames.
+// Close draws the steps of the last frames, and leaves the group.
 func (g *Generator) Close() error {
-	return g.draw(len(g.pending)/g.sampler.net.Config.Local - g.drawn)
+	defer g.Leave()
+	return g.draw(len(g.pending)/g.net.Config.Local - g.drawn)
+}
+
+// Leave gives the sequence up, so that the others of its group need not wait for it any longer. After Close it does nothing.
+func (g *Generator) Leave() {
+	if g.member != nil && !g.left {
+		g.left = true
+		g.member.leave()
+	}
 }
 
 // block is the number of frames that are projected at a time.
 func (g *Generator) block() int {
-	c := g.sampler.net.Config
+	c := g.net.Config
 	return max(1, generatorFrames*c.Hold()/c.Hop)
 }
 
@@ -89,28 +142,28 @@ func (g *Generator) draw(n int) error {
 		return nil
 	}
 	defer g.arena.Reset()
-	net := g.sampler.net
-	c := net.Config
+	c := g.net.Config
 	var global tensor.Tensor
 	if c.Global > 0 {
-		global = tensor.From(g.voice.Global, 1, c.Global)
+		global = tensor.From(g.stretch.voice.Global, 1, c.Global)
 	}
-	condition := net.Project(&g.arena, tensor.From(g.pending, 1, len(g.pending)/c.Local, c.Local), global, 1)
-	upsampled, hold := c.Hop/c.Hold(), c.Hold()
-	for frame := g.drawn; frame < g.drawn+n; frame++ {
-		for i := range g.steps {
-			if i%hold == 0 {
-				g.sampler.Frame(condition.Row(frame*upsampled + i/hold))
-			}
-			logits := g.sampler.Step(g.previous)
-			g.previous = g.sampler.Draw(logits, g.voice.Drawing, g.voice.Uniform())
-			g.steps[i] = g.previous
+	t := &g.stretch
+	t.condition = g.net.Project(&g.arena, tensor.From(g.pending, 1, len(g.pending)/c.Local, c.Local), global, 1)
+	t.frame = g.drawn * c.Hop / c.Hold()
+	for frames := len(g.steps) / c.Hop; n > 0; {
+		now := min(n, frames)
+		t.steps, t.at = g.steps[:now*c.Hop], 0
+		if g.member != nil {
+			g.member.draw(t)
+		} else {
+			g.sampler.draw(t)
 		}
-		if err := g.emit(g.steps); err != nil {
+		if err := g.emit(t.steps); err != nil {
 			return err
 		}
+		g.drawn += now
+		n -= now
 	}
-	g.drawn += n
 	gone := max(0, g.drawn-generatorMargin) // the frames that the next ones do not depend on
 	g.pending = g.pending[:copy(g.pending, g.pending[gone*c.Local:])]
 	g.drawn -= gone

@@ -18,36 +18,71 @@ import (
 //
 // In [Float32] its logits are those of [Net.Logits], bit for bit: each sum has the same terms in the same order.
 //
-// Frame begins a frame of the condition, Step is one step, [Drawing.Draw] draws what comes next; a [Generator] goes through a
-// whole sequence. A Sampler is for one goroutine.
+// Frame begins a frame of the condition, Step is one step, Draw draws what comes next; a [Generator] goes through a whole
+// sequence, and a [Group] through several at once. A Sampler is for one goroutine.
 type Sampler struct {
-	*samplerWeights
-	layers []samplerLayer
-	gates  []float32 // [2R]
-	x      vector    // the residual stream: [R]
-	z      vector    // [R]
-	skips  vector    // their sum, then ReLU of it: [S]
-	hidden vector    // ReLU(Out1(ReLU(skips))): [S]
-	sums   []float32 // what x and skips are parts of: [R+S]
-	value  [1]float32
-	logits []float32 // [Outputs]
-	drawer drawer    // of a softmax
+	engine
+	one [1]*stream
+	was [1]int32
+}
 
+// NewSampler returns a sampler at the start of a sequence. It copies the weights of the stack as they are: after training
+// went on, make a new one.
+func NewSampler(n *Net, p Precision) *Sampler { return newSampler(newSamplerWeights(n, p)) }
+
+// Another returns a sampler at the start of a sequence, with the weights of s, which both share: for another goroutine.
+func (s *Sampler) Another() *Sampler { return newSampler(s.samplerWeights) }
+
+func newSampler(w *samplerWeights) *Sampler {
+	return &Sampler{engine: newEngine(w, 1), one: [1]*stream{newStream(w)}}
+}
+
+// Reset goes back to the start of a sequence.
+func (s *Sampler) Reset() { s.one[0].reset() }
+
+// Frame begins a frame: the next [Config.Hold] steps, or, of a net without a local condition, all that follow, have the condition
+// [L*2R], a row of [Net.Project]'s result, which must not change until they are done.
+func (s *Sampler) Frame(condition []float32) { s.one[0].frame(&s.net.Config, condition) }
+
+// Step takes the step before, [Net.First] at the start, and returns the logits [Outputs] of the next one, valid until the
+// next call.
+func (s *Sampler) Step(previous int32) (logits []float32) {
+	s.was[0] = previous
+	return s.steps(s.one[:], s.was[:])
+}
+
+// draw draws the steps of a stretch.
+func (s *Sampler) draw(t *stretch) {
+	for t.at < len(t.steps) {
+		t.begin(&s.net.Config)
+		t.take(s.drawStep(s.Step(t.previous), t.voice.Drawing, t.voice.Uniform()))
+	}
+}
+
+// NLL is the mean negative log-likelihood in nats of a sequence of steps under the condition [1, F, L*2R], a result of
+// [Net.Project], as the sampler predicts each from those before it: [Net.Loss] by another way, and with the weights' precision.
+// The sampler is reset before.
+func (s *Sampler) NLL(a *tensor.Arena, steps []int32, condition tensor.Tensor) float64 {
+	defer a.Release(a.Mark())
+	all, previous := a.Tensor(1, len(steps), s.net.Config.Outputs()), s.net.First()
+	hold := len(steps) / condition.Dim(1)
+	s.Reset()
+	for t, step := range steps {
+		if t%hold == 0 {
+			s.Frame(condition.Row(t / hold))
+		}
+		copy(all.Row(t), s.Step(previous))
+		previous = step
+	}
+	loss, _ := s.net.loss(a, all, steps)
+	return loss
+}
+
+// stream is where a sequence stands.
+type stream struct {
+	layers    []samplerLayer
 	condition []float32 // of the frame: [L*2R]
 	left      int       // steps of it to come
-}
-
-// vector is what a product with a matrix takes.
-type vector struct {
-	float32s []float32
-	int8s    []uint8 // for Int8: 128 + float32s/scale
-	scale    float32
-}
-
-// quantise makes the numbers that products with int8 weights take.
-func (v *vector) quantise() {
-	v.scale = kernel.QuantiseScale(v.float32s)
-	kernel.QuantiseInt8(v.int8s, v.float32s, v.scale)
 }
 
 // samplerLayer is where a layer stands.
@@ -67,28 +102,9 @@ type samplerLayer struct {
 // less, or the frame ends.
 const aheadSteps = 16
 
-// NewSampler returns a sampler at the start of a sequence. It copies the weights of the stack as they are: after training
-// went on, make a new one.
-func NewSampler(n *Net, p Precision) *Sampler { return newSamplerWeights(n, p).sampler() }
-
-// Another returns a sampler at the start of a sequence, with the weights of s, which both share: for another goroutine.
-func (s *Sampler) Another() *Sampler { return s.sampler() }
-
-func (w *samplerWeights) sampler() *Sampler {
-	c := w.net.Config
-	r := c.Residual
-	s := &Sampler{samplerWeights: w, gates: make([]float32, 2*r), sums: make([]float32, r+c.Skip), logits: make([]float32, c.Outputs())}
-	s.x.float32s, s.skips.float32s = s.sums[:r:r], s.sums[r:]
-	s.z.float32s, s.hidden.float32s = make([]float32, r), make([]float32, c.Skip)
-	if c.Mixture == 0 {
-		s.drawer = newDrawer(c.Classes)
-	}
-	if w.precision == Int8 {
-		for _, v := range []*vector{&s.x, &s.z, &s.skips, &s.hidden} {
-			v.int8s = make([]uint8, len(v.float32s))
-		}
-	}
-	for _, d := range c.Dilations() {
+func newStream(w *samplerWeights) *stream {
+	s, r := new(stream), w.net.Config.Residual
+	for _, d := range w.net.Config.Dilations() {
 		l := samplerLayer{dilation: d, ahead: make([]float32, min(d, aheadSteps)*2*r)}
 		if w.precision == Int8 {
 			l.int8s, l.scales = make([]uint8, d*r), make([]float32, d)
@@ -100,8 +116,7 @@ func (w *samplerWeights) sampler() *Sampler {
 	return s
 }
 
-// Reset goes back to the start of a sequence.
-func (s *Sampler) Reset() {
+func (s *stream) reset() {
 	for i := range s.layers {
 		l := &s.layers[i]
 		clear(l.float32s)
@@ -111,88 +126,37 @@ func (s *Sampler) Reset() {
 	s.condition, s.left = nil, 0
 }
 
-// Frame begins a frame: the next [Config.Hold] steps, or, of a net without a local condition, all that follow, have the condition
-// [L*2R], a row of [Net.Project]'s result, which must not change until they are done.
-func (s *Sampler) Frame(condition []float32) {
-	if want := len(s.layers) * 2 * s.net.Config.Residual; len(condition) != want || s.left > 0 {
+func (s *stream) frame(c *Config, condition []float32) {
+	if want := len(s.layers) * 2 * c.Residual; len(condition) != want || s.left > 0 && c.Local > 0 {
 		panic(fmt.Sprintf("wavenet.Sampler: a condition of %d, want %d, with %d steps of the last frame to come", len(condition), want, s.left))
 	}
 	s.condition, s.left = condition, math.MaxInt
-	if s.net.Config.Local > 0 {
-		s.left = s.net.Config.Hold()
+	if c.Local > 0 {
+		s.left = c.Hold()
 	}
 }
-
-// Step takes the step before, [Net.First] at the start, and returns the logits [Outputs] of the next one, valid until the
-// next call.
-func (s *Sampler) Step(previous int32) (logits []float32) {
-	if previous < 0 || int(previous) >= s.net.Config.Classes || s.left == 0 {
-		panic(fmt.Sprintf("wavenet.Sampler: step %d of %d classes, %d steps to come of the frame", previous, s.net.Config.Classes, s.left))
-	}
-	r := s.net.Config.Residual
-	if s.net.Input != nil {
-		s.value[0] = s.net.Config.value(previous)
-		s.input.Mul(s.x.float32s, s.value[:], s.net.Input.Bias.Value.Data)
-	} else {
-		copy(s.x.float32s, s.net.Embed.Table.Value.Row(int(previous)))
-	}
-	copy(s.skips.float32s, s.net.Stack.SkipBias.Value.Data)
-	last := len(s.layers) - 1
-	for i := range s.layers {
-		l, w := &s.layers[i], &s.layerWeights[i]
-		if s.precision == Int8 {
-			s.x.quantise()
-		}
-		older := l.older(s.samplerWeights, w, s.condition[i*2*r:(i+1)*2*r], s.left)
-		s.mul(&w.newer, s.gates, s.x, older)
-		l.push(s.x)
-		kernel.GateForward(s.z.float32s, r, s.gates, 2*r, 1, r)
-		if s.precision == Int8 {
-			s.z.quantise()
-		}
-		sums := s.sums
-		if i == last {
-			sums = s.skips.float32s
-		}
-		s.mul(&w.sums, sums, s.z, sums)
-	}
-	s.left--
-	s.relu(&s.skips)
-	s.mul(&s.out1, s.hidden.float32s, s.skips, s.net.Out1.Bias.Value.Data)
-	s.relu(&s.hidden)
-	s.mul(&s.out2, s.logits, s.hidden, s.net.Out2.Bias.Value.Data)
-	return s.logits
-}
-
-func (s *Sampler) relu(v *vector) {
-	kernel.ReLU(v.float32s, v.float32s)
-	if s.precision == Int8 {
-		v.quantise()
-	}
-}
-
-// ownRow is the tap of a convolution that sees the row of its output.
-var ownRow = []kernel.Tap{{}}
 
 // older returns condition + x[t-dilation] Dilated[0] [2R]. Of the frame there are left steps to come.
-func (l *samplerLayer) older(s *samplerWeights, w *layerWeights, condition []float32, left int) []float32 {
+func (l *samplerLayer) older(w *samplerWeights, weights *layerWeights, condition []float32, left int) []float32 {
 	width := len(condition)
 	if l.next == l.made {
-		n := min(len(l.ahead)/width, left, l.dilation-l.row)
+		n, r := min(len(l.ahead)/width, left, l.dilation-l.row), width/2
 		l.next, l.made = 0, n
-		r := width / 2
-		if w.olderRows.Out > 0 {
+		if weights.olderRows.Out > 0 {
 			kernel.ConvForward(&kernel.Conv{Rows: n, X: l.float32s, XBase: l.row * r, XStride: r, Taps: ownRow,
-				W: w.olderRows, Bias: condition, Y: l.ahead, YStride: width})
+				W: weights.olderRows, Bias: condition, Y: l.ahead, YStride: width})
 		} else {
 			for i := range n {
-				s.mul(&w.older, l.ahead[i*width:(i+1)*width], l.input(l.row+i, r), condition)
+				w.mul(&weights.older, l.ahead[i*width:(i+1)*width], l.input(l.row+i, r), condition)
 			}
 		}
 	}
 	l.next++
 	return l.ahead[(l.next-1)*width:][:width]
 }
+
+// ownRow is the tap of a convolution that sees the row of its output.
+var ownRow = []kernel.Tap{{}}
 
 // input returns a row of the ring.
 func (l *samplerLayer) input(row, r int) vector {
@@ -215,21 +179,117 @@ func (l *samplerLayer) push(x vector) {
 	}
 }
 
-// NLL is the mean negative log-likelihood in nats of a sequence of steps under the condition [1, F, L*2R], a result of
-// [Net.Project], as the sampler predicts each from those before it: [Net.Loss] by another way, and with the weights' precision.
-// The sampler is reset before.
-func (s *Sampler) NLL(a *tensor.Arena, steps []int32, condition tensor.Tensor) float64 {
-	defer a.Release(a.Mark())
-	all, previous := a.Tensor(1, len(steps), s.net.Config.Outputs()), s.net.First()
-	hold := len(steps) / condition.Dim(1)
-	s.Reset()
-	for t, step := range steps {
-		if t%hold == 0 {
-			s.Frame(condition.Row(t / hold))
-		}
-		copy(all.Row(t), s.Step(previous))
-		previous = step
+// engine makes steps of up to n sequences at once. What one gives does not depend on the others.
+type engine struct {
+	*samplerWeights
+	gates  []float32 // [n, 2R]
+	z      []float32 // [n, R]
+	sums   []float32 // the residual stream, and the sum of skips: [n, R+S]
+	skips  []float32 // ReLU of it: [n, S]
+	hidden []float32 // ReLU(Out1(ReLU(skips))): [n, S]
+	logits []float32 // [n, Outputs]
+	int8s  []uint8   // a vector of R or S, for Int8
+	drawer drawer    // of a softmax
+	value  [1]float32
+}
+
+func newEngine(w *samplerWeights, n int) engine {
+	c := w.net.Config
+	e := engine{samplerWeights: w, gates: make([]float32, n*2*c.Residual), z: make([]float32, n*c.Residual),
+		sums: make([]float32, n*(c.Residual+c.Skip)), skips: make([]float32, n*c.Skip), hidden: make([]float32, n*c.Skip),
+		logits: make([]float32, n*c.Outputs())}
+	if c.Mixture == 0 {
+		e.drawer = newDrawer(c.Classes)
 	}
-	loss, _ := s.net.loss(a, all, steps)
-	return loss
+	if w.precision == Int8 {
+		e.int8s = make([]uint8, max(c.Residual, c.Skip))
+	}
+	return e
+}
+
+// vector returns x as products take it; valid until the next call.
+func (e *engine) vector(x []float32) vector {
+	v := vector{float32s: x}
+	if e.int8s != nil {
+		v.int8s, v.scale = e.int8s[:len(x)], kernel.QuantiseScale(x)
+		kernel.QuantiseInt8(v.int8s, x, v.scale)
+	}
+	return v
+}
+
+// steps takes the steps before of streams and returns the logits of the next ones [streams, Outputs], valid until the next call.
+func (e *engine) steps(streams []*stream, previous []int32) (logits []float32) {
+	c := &e.net.Config
+	n, r, s := len(streams), c.Residual, c.Skip
+	width := r + s
+	for i, st := range streams {
+		if previous[i] < 0 || int(previous[i]) >= c.Classes || st.left == 0 {
+			panic(fmt.Sprintf("wavenet.Sampler: step %d of %d classes, %d steps to come of the frame", previous[i], c.Classes, st.left))
+		}
+		x := e.sums[i*width:][:r]
+		if e.net.Input != nil {
+			e.value[0] = c.value(previous[i])
+			e.input.Mul(x, e.value[:], e.net.Input.Bias.Value.Data)
+		} else {
+			copy(x, e.net.Embed.Table.Value.Row(int(previous[i])))
+		}
+		copy(e.sums[i*width+r:(i+1)*width], e.net.Stack.SkipBias.Value.Data)
+	}
+	rows := e.rows
+	if n == 1 {
+		rows = nil // products with a vector read weights faster
+	}
+	for layer := range e.layerWeights {
+		w := &e.layerWeights[layer]
+		for i, st := range streams {
+			l, x, gates := &st.layers[layer], e.vector(e.sums[i*width:][:r]), e.gates[i*2*r:(i+1)*2*r]
+			older := l.older(e.samplerWeights, w, st.condition[layer*2*r:(layer+1)*2*r], st.left)
+			if rows != nil {
+				copy(gates, older)
+			} else {
+				e.mul(&w.newer, gates, x, older)
+			}
+			l.push(x)
+		}
+		if rows != nil {
+			multiplyRows(&rows.layers[layer].newer, e.gates, 0, 2*r, e.sums, width, n, nil)
+		}
+		kernel.GateForward(e.z, r, e.gates, 2*r, n, r)
+		from := 0
+		if layer == len(e.layerWeights)-1 {
+			from = r
+		}
+		if rows != nil {
+			multiplyRows(&rows.layers[layer].sums, e.sums, from, width, e.z, r, n, nil)
+			continue
+		}
+		for i := range streams {
+			sums := e.sums[i*width+from : (i+1)*width]
+			e.mul(&w.sums, sums, e.vector(e.z[i*r:(i+1)*r]), sums)
+		}
+	}
+	for i, st := range streams {
+		st.left--
+		kernel.ReLU(e.skips[i*s:(i+1)*s], e.sums[i*width+r:(i+1)*width])
+	}
+	outputs, bias1, bias2 := c.Outputs(), e.net.Out1.Bias.Value.Data, e.net.Out2.Bias.Value.Data
+	if rows != nil {
+		multiplyRows(&rows.out1, e.hidden, 0, s, e.skips, s, n, bias1)
+		kernel.ReLU(e.hidden[:n*s], e.hidden[:n*s])
+		multiplyRows(&rows.out2, e.logits, 0, outputs, e.hidden, s, n, bias2)
+		return e.logits[:n*outputs]
+	}
+	for i := range streams {
+		hidden := e.hidden[i*s : (i+1)*s]
+		e.mul(&e.out1, hidden, e.vector(e.skips[i*s:(i+1)*s]), bias1)
+		kernel.ReLU(hidden, hidden)
+		e.mul(&e.out2, e.logits[i*outputs:(i+1)*outputs], e.vector(hidden), bias2)
+	}
+	return e.logits[:n*outputs]
+}
+
+// multiplyRows writes bias + x w to n rows of y, from column on; without a bias it adds x w to them.
+func multiplyRows(w *kernel.Weights, y []float32, column, yStride int, x []float32, xStride, n int, bias []float32) {
+	kernel.ConvForward(&kernel.Conv{Rows: n, X: x, XStride: xStride, Taps: ownRow, W: *w, Bias: bias, Y: y, YBase: column, YStride: yStride,
+		Accumulate: bias == nil})
 }

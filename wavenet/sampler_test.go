@@ -200,7 +200,7 @@ func TestSamplerAllocatesNothing(t *testing.T) {
 		n := New(c, dilated.Float32, rand.NewPCG(6, 0))
 		s, condition := NewSampler(n, Float32), make([]float32, n.Condition.Config().Out)
 		allocations := testing.AllocsPerRun(100, func() {
-			if s.left == 0 {
+			if s.one[0].left == 0 {
 				s.Frame(condition)
 			}
 			s.Draw(s.Step(3), Drawing{Temperature: 0.8}, 0.5)

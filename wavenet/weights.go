@@ -45,6 +45,13 @@ type samplerWeights struct {
 	input        kernel.MatVec // with a mixture
 	layerWeights []layerWeights
 	out1, out2   matrix
+	rows         *rowWeights // nil in Int8, where they would not be faster, and without a Group
+}
+
+// rowWeights are the same for several sequences at once.
+type rowWeights struct {
+	layers     []struct{ newer, sums kernel.Weights }
+	out1, out2 kernel.Weights
 }
 
 // layerWeights are those of a layer, with the matrices of residual and skip side by side.
@@ -53,6 +60,13 @@ type layerWeights struct {
 	olderRows kernel.Weights // or for several rows at once
 	newer     matrix         // Dilated[1]
 	sums      matrix         // [R, R+S]; of the last layer, [R, S]
+}
+
+// vector is what a product with a matrix takes.
+type vector struct {
+	float32s []float32
+	int8s    []uint8 // for Int8: 128 + float32s/scale
+	scale    float32
 }
 
 // matrix is one [in, out] that vectors are multiplied with, in one of the precisions.
@@ -95,12 +109,11 @@ func (w *samplerWeights) mul(m *matrix, y []float32, v vector, start []float32) 
 
 func newSamplerWeights(n *Net, p Precision) *samplerWeights {
 	w := &samplerWeights{net: n.With(dilated.Float32), precision: p}
-	r, s, layers := n.Config.Residual, n.Config.Skip, len(n.Stack.Dilated)
+	r, s := n.Config.Residual, n.Config.Skip
 	if n.Input != nil {
 		w.input = kernel.PackMatVec(n.Input.Weight.Value.Data, 1, r)
 	}
 	for l, d := range n.Stack.Dilated {
-		skip := n.Stack.Skip.Value.Data[l*r*s : (l+1)*r*s]
 		older, newer := d.Value.Data[:r*2*r], d.Value.Data[r*2*r:]
 		layer := layerWeights{newer: p.pack(newer, r, 2*r)}
 		if p == Int8 || n.Stack.Config().Dilations[l] == 1 {
@@ -108,19 +121,42 @@ func newSamplerWeights(n *Net, p Precision) *samplerWeights {
 		} else {
 			layer.olderRows = p.packRows(older, r, 2*r)
 		}
-		if l < layers-1 {
-			residual := n.Stack.Residual[l].Value.Data
-			beside := make([]float32, 0, r*(r+s))
-			for i := range r {
-				beside = append(append(beside, residual[i*r:(i+1)*r]...), skip[i*s:(i+1)*s]...)
-			}
-			layer.sums = p.pack(beside, r, r+s)
-		} else {
-			layer.sums = p.pack(skip, r, s)
-		}
+		sums, width := n.sums(l)
+		layer.sums = p.pack(sums, r, width)
 		w.layerWeights = append(w.layerWeights, layer)
 	}
 	w.out1 = p.pack(n.Out1.Weight.Value.Data, s, s)
 	w.out2 = p.pack(n.Out2.Weight.Value.Data, s, n.Config.Outputs())
 	return w
+}
+
+// forRows returns the same weights with those for several sequences at once.
+func (w *samplerWeights) forRows() *samplerWeights {
+	if w.precision == Int8 || w.rows != nil {
+		return w
+	}
+	same, r, s := *w, w.net.Config.Residual, w.net.Config.Skip
+	same.rows = &rowWeights{layers: make([]struct{ newer, sums kernel.Weights }, len(w.layerWeights)),
+		out1: w.precision.packRows(w.net.Out1.Weight.Value.Data, s, s),
+		out2: w.precision.packRows(w.net.Out2.Weight.Value.Data, s, w.net.Config.Outputs())}
+	for l, d := range w.net.Stack.Dilated {
+		sums, width := w.net.sums(l)
+		same.rows.layers[l].newer = w.precision.packRows(d.Value.Data[r*2*r:], r, 2*r)
+		same.rows.layers[l].sums = w.precision.packRows(sums, r, width)
+	}
+	return &same
+}
+
+// sums returns the matrices of residual and skip of a layer side by side: [R, R+S]; of the last layer, which has no residual, [R, S].
+func (n *Net) sums(layer int) (w []float32, width int) {
+	r, s := n.Config.Residual, n.Config.Skip
+	skip := n.Stack.Skip.Value.Data[layer*r*s : (layer+1)*r*s]
+	if layer == len(n.Stack.Residual) {
+		return skip, s
+	}
+	residual := n.Stack.Residual[layer].Value.Data
+	for i := range r {
+		w = append(append(w, residual[i*r:(i+1)*r]...), skip[i*s:(i+1)*s]...)
+	}
+	return w, r + s
 }
