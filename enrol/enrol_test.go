@@ -51,7 +51,7 @@ func saySomething(t testing.TB, m *vqvae.Model, voice []float32, seconds float64
 	for i := range p.local.Data {
 		p.local.Data[i] = float32(r.NormFloat64())
 	}
-	g := wavenet.NewGenerator(wavenet.NewSampler(m.Decoder, wavenet.Float32), wavenet.Voice{Global: voice, Drawing: wavenet.Drawing{Temperature: 1}, Uniform: r.Float64}, func(steps []int32) error {
+	g := wavenet.NewSampler(m.Decoder, wavenet.Float32).NewGenerator(wavenet.Voice{Global: voice, Drawing: wavenet.Drawing{Temperature: 1}, Uniform: r.Float64}, func(steps []int32) error {
 		p.levels = append(p.levels, steps...)
 		return nil
 	})

@@ -18,7 +18,7 @@ func Reconstruct(ctx context.Context, m *vqvae.Model, vectors tensor.Tensor, spe
 		voice.Global = m.Voices.Table.Value.Row(int(speaker))
 	}
 	levels := make([]int32, 0, vectors.Rows()*m.Config.Hop())
-	g := wavenet.NewGenerator(wavenet.NewSampler(m.Decoder, wavenet.Float32), voice, func(steps []int32) error {
+	g := wavenet.NewSampler(m.Decoder, wavenet.Float32).NewGenerator(voice, func(steps []int32) error {
 		levels = append(levels, steps...)
 		return ctx.Err()
 	})

@@ -255,7 +255,7 @@ func (e *Estimate) draw(ctx context.Context, r *run, limit time.Duration) error 
 	defer r.arena.Reset()
 	s := wavenet.NewSampler(m.Decoder, wavenet.Float32)
 	steps, began := 0, time.Now()
-	g := wavenet.NewGenerator(s, voice, func(drawn []int32) error {
+	g := s.NewGenerator(voice, func(drawn []int32) error {
 		if steps += len(drawn); time.Since(began) >= limit {
 			return errEnough
 		}

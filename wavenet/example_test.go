@@ -46,7 +46,7 @@ func ExampleGenerator() {
 
 	draw := func(seed uint64) (steps []int32) {
 		voice := wavenet.Voice{Drawing: wavenet.Drawing{Temperature: 0.9}, Uniform: rand.New(rand.NewPCG(seed, 0)).Float64}
-		g := wavenet.NewGenerator(wavenet.NewSampler(net, wavenet.Float32), voice, func(frame []int32) error {
+		g := wavenet.NewSampler(net, wavenet.Float32).NewGenerator(voice, func(frame []int32) error {
 			steps = append(steps, frame...)
 			return nil
 		})

@@ -2,6 +2,7 @@ package wavenet
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vqaudio/vqaudio/tensor"
 )
@@ -16,7 +17,7 @@ type Voice struct {
 // Generator draws a sequence under a local condition, whose frames may come in pieces of any number: the steps do not depend
 // on that. What it holds in memory does not grow with the sequence.
 //
-//	g := wavenet.NewGenerator(sampler, voice, func(steps []int32) error { ... })
+//	g := sampler.NewGenerator(voice, func(steps []int32) error { ... })
 //	for ... {
 //		err := g.Write(frames)
 //	}
@@ -69,17 +70,17 @@ const generatorMargin = 2
 // generatorFrames is the number of frames of the upsampled condition that are projected at a time, about.
 const generatorFrames = 32
 
-// NewGenerator begins a sequence with s, which it resets and uses until Close. It gives the steps of each frame to emit, as soon as
-// they are drawn, which must not keep them. It panics if the net has no local condition, or if the voice does not fit the net.
-func NewGenerator(s *Sampler, v Voice, emit func(steps []int32) error) *Generator {
+// NewGenerator begins a sequence with the sampler, which it resets and uses until Close. It gives the steps of each frame to emit, as
+// soon as they are drawn, which must not keep them. It panics if the net has no local condition, or if the voice does not fit the net.
+func (s *Sampler) NewGenerator(v Voice, emit func(steps []int32) error) *Generator {
 	g := newGenerator(s.net, v, emit)
 	s.Reset()
 	g.sampler, g.stretch.stream, g.steps = s, s.one[0], make([]int32, s.net.Config.Hop)
 	return g
 }
 
-// NewGenerator begins a sequence of the group, as the function of this name. Whoever does not Close it, as after an error, calls
-// Leave: the other sequences wait for this one until then. Steps of several frames come at once.
+// NewGenerator begins a sequence of the group, as that of a [Sampler]. Whoever does not Close it, as after an error, calls
+// Leave: the other sequences wait for this one until then. Several frames are drawn before emit is called.
 func (g *Group) NewGenerator(v Voice, emit func(steps []int32) error) *Generator {
 	own := newGenerator(g.net, v, emit)
 	own.member = g.join()
@@ -90,7 +91,7 @@ func (g *Group) NewGenerator(v Voice, emit func(steps []int32) error) *Generator
 func newGenerator(n *Net, v Voice, emit func(steps []int32) error) *Generator {
 	c := n.Config
 	if err := v.Drawing.Check(c); c.Local == 0 || len(v.Global) != c.Global || err != nil {
-		panic(fmt.Sprintf("wavenet.NewGenerator: a global condition of %d channels for %+v; %v", len(v.Global), c, err))
+		panic(fmt.Sprintf("wavenet.Generator: a global condition of %d channels for %+v; %v", len(v.Global), c, err))
 	}
 	return &Generator{net: n, emit: emit, stretch: stretch{voice: &v, previous: n.First()}}
 }
@@ -158,8 +159,10 @@ func (g *Generator) draw(n int) error {
 		} else {
 			g.sampler.draw(t)
 		}
-		if err := g.emit(t.steps); err != nil {
-			return err
+		for frame := range slices.Chunk(t.steps, c.Hop) {
+			if err := g.emit(frame); err != nil {
+				return err
+			}
 		}
 		g.drawn += now
 		n -= now

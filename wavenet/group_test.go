@@ -57,7 +57,7 @@ func testGroup(t *testing.T, c Config, p Precision) {
 	var want [sequences][]int32
 	for i := range want {
 		var err error
-		want[i], err = speak(i, func(v Voice, emit func([]int32) error) *Generator { return NewGenerator(s, v, emit) })
+		want[i], err = speak(i, s.NewGenerator)
 		if err != nil {
 			t.Fatal(err)
 		}

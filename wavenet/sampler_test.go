@@ -130,7 +130,7 @@ func TestGenerator(t *testing.T) {
 				var got []int32
 				left := u
 				voice.Uniform = func() float64 { v := left[0]; left = left[1:]; return v }
-				g := NewGenerator(s.Another(), voice, func(steps []int32) error { got = append(got, steps...); return nil })
+				g := s.Another().NewGenerator(voice, func(steps []int32) error { got = append(got, steps...); return nil })
 				for block := range slices.Chunk(local.Data, piece*c.Local) {
 					if err := g.Write(block); err != nil {
 						t.Fatal(err)
@@ -152,11 +152,11 @@ func TestGeneratorStops(t *testing.T) {
 	stop := errors.New("stop")
 	voice := Voice{Global: make([]float32, n.Config.Global), Drawing: Drawing{Temperature: 1}, Uniform: rand.New(rand.NewPCG(4, 1)).Float64}
 	calls := 0
-	g := NewGenerator(NewSampler(n, Float32), voice, func([]int32) error { calls++; return stop })
+	g := NewSampler(n, Float32).NewGenerator(voice, func([]int32) error { calls++; return stop })
 	if err := g.Write(make([]float32, 100*n.Config.Local)); !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("error %v after %d calls", err, calls)
 	}
-	if err := NewGenerator(NewSampler(n, Float32), voice, nil).Close(); err != nil {
+	if err := NewSampler(n, Float32).NewGenerator(voice, nil).Close(); err != nil {
 		t.Errorf("without frames: %v", err)
 	}
 }
@@ -242,7 +242,7 @@ func benchmarkSampler(b *testing.B, c Config, p Precision) {
 	voice := Voice{Global: make([]float32, 64), Drawing: Drawing{Temperature: 1}, Uniform: r.Float64}
 	local := randomTensor(r, 16, 64)
 	for b.Loop() {
-		g := NewGenerator(s, voice, func([]int32) error { return nil })
+		g := s.NewGenerator(voice, func([]int32) error { return nil })
 		if err := errors.Join(g.Write(local.Data), g.Close()); err != nil {
 			b.Fatal(err)
 		}

@@ -28,14 +28,20 @@ func (p Precision) String() string {
 	return precisionNames[p]
 }
 
-// ParsePrecision returns the precision of a name.
+// ParsePrecision returns the precision of a name. "auto" is bfloat16, or float32 on processors that this project has no vector
+// kernels for.
 func ParsePrecision(name string) (Precision, error) {
+	if name == "auto" && kernel.Active().Tier == kernel.Generic {
+		return Float32, nil
+	} else if name == "auto" {
+		return BFloat16, nil
+	}
 	for p, n := range precisionNames {
 		if n == name {
 			return Precision(p), nil
 		}
 	}
-	return 0, fmt.Errorf("precision %q: want float32, bfloat16 or int8", name)
+	return 0, fmt.Errorf("precision %q: want float32, bfloat16, int8 or auto", name)
 }
 
 // samplerWeights is a net as a Sampler reads it.

@@ -67,29 +67,29 @@ func runConvert(c *cli.Context) error {
 		return err
 	}
 	b := newBatch(c, o, "converting", lengthOf(list), s.model.Config.Rate)
-	return b.run(c.Context, func() (job func() error, ok bool) {
+	return b.run(c.Context, s.drawers(len(list) > 1), func() (job func(drawer) error, ok bool) {
 		switch {
 		case len(unseen) > 0:
 			err := unseen[0]
 			unseen = unseen[1:]
-			return func() error { return err }, true
+			return func(drawer) error { return err }, true
 		case len(list) > 0:
 			file := list[0]
 			list = list[1:]
-			return func() error { return s.convert(c.Context, b, file, level) }, true
+			return func(d drawer) error { return s.convert(c.Context, b, d, file, level) }, true
 		}
 		return nil, false
 	})
 }
 
 // convert converts a recording.
-func (s *synthesis) convert(ctx context.Context, b *batch, file soundFile, level float64) error {
+func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, file soundFile, level float64) error {
 	r, err := openRecording(ctx, file.name, s.model.Config.Rate, level)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	u, err := s.begin(ctx, b, file.id, 1/r.gain)
+	u, err := s.begin(ctx, b, d, file.id, 1/r.gain)
 	if err != nil {
 		return err
 	}

@@ -68,9 +68,9 @@ func runDecode(c *cli.Context) error {
 		return err
 	}
 	b := newBatch(c, o, "decoding", q.seconds, s.model.Config.Rate)
-	err = b.run(c.Context, func() (job func() error, ok bool) {
+	err = b.run(c.Context, s.drawers(len(q.first) > 1), func() (job func(drawer) error, ok bool) {
 		u := q.next()
-		return func() error { return s.decode(c.Context, b, u) }, u != nil
+		return func(d drawer) error { return s.decode(c.Context, b, d, u) }, u != nil
 	})
 	return errors.Join(err, q.err)
 }
@@ -211,11 +211,11 @@ func (s *synthesis) checkUtterance(u *units.Utterance) error {
 const decodeBlock = 64
 
 // decode speaks an utterance.
-func (s *synthesis) decode(ctx context.Context, b *batch, in *units.Utterance) error {
+func (s *synthesis) decode(ctx context.Context, b *batch, d drawer, in *units.Utterance) error {
 	if err := s.checkUtterance(in); err != nil {
 		return err
 	}
-	u, err := s.begin(ctx, b, in.Name, 1)
+	u, err := s.begin(ctx, b, d, in.Name, 1)
 	if err != nil {
 		return err
 	}

@@ -25,13 +25,13 @@ import (
 
 // synthesis turns codes into sound: what decode and convert have in common.
 type synthesis struct {
-	file        string // of the model
-	model       *vqvae.Model
-	sampler     *wavenet.Sampler // never used itself: another one for each utterance shares its weights
-	front       *frontend.Frontend
-	global      []float32 // the voice's vector; nil if the model knows no speakers
-	temperature float64
-	seed        uint64
+	file    string // of the model
+	model   *vqvae.Model
+	sampler *wavenet.Sampler // never used itself: others share its weights
+	front   *frontend.Frontend
+	global  []float32 // the voice's vector; nil if the model knows no speakers
+	drawing wavenet.Drawing
+	seed    uint64
 
 	print       sync.Once
 	fingerprint string // of the model, once asked for
@@ -43,7 +43,11 @@ const maxTemperature = 1000
 // synthesisFlags are the flags of newSynthesis, but for the one that names the speaker.
 func synthesisFlags() []cli.Flag {
 	return []cli.Flag{
+		&cli.StringFlag{Name: "precision", Value: "auto", Usage: "weights in `PRECISION`: float32; bfloat16, twice as fast; int8, four times as fast, and a little less exact " +
+			"(vqaudio evaluate sampler); auto takes bfloat16"},
 		&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "draw at the temperature `T`: below 1 the sound is calmer, above 1 noisier; 0 always takes the likeliest level"},
+		&cli.IntFlag{Name: "top-k", Usage: "draw among the `K` likeliest levels", DefaultText: "all"},
+		&cli.Float64Flag{Name: "top-p", Usage: "draw among the likeliest levels that have the probability `P` together", DefaultText: "all"},
 		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "draw with the `SEED`: the same seed gives the same sound"},
 		&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the sound is the same with any number", DefaultText: "all cores"},
 	}
@@ -51,9 +55,15 @@ func synthesisFlags() []cli.Flag {
 
 // newSynthesis loads a model to speak as a speaker, or as a mixture of several ([speaker.Table.Mix]).
 func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
-	s := &synthesis{temperature: c.Float64("temperature"), seed: c.Uint64("seed")}
-	if !(s.temperature >= 0 && s.temperature <= maxTemperature) {
-		return nil, &usageError{fmt.Errorf("--temperature %v: want 0 to %d", s.temperature, maxTemperature), c.Command.HelpName + " --help lists the flags"}
+	s := &synthesis{drawing: wavenet.Drawing{Temperature: c.Float64("temperature"), TopK: c.Int("top-k"), TopP: c.Float64("top-p")},
+		seed: c.Uint64("seed")}
+	hint := c.Command.HelpName + " --help lists the flags"
+	if t := s.drawing.Temperature; !(t >= 0 && t <= maxTemperature) {
+		return nil, &usageError{fmt.Errorf("--temperature %v: want 0 to %d", t, maxTemperature), hint}
+	}
+	precision, err := wavenet.ParsePrecision(c.String("precision"))
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--%w", err), hint}
 	}
 	f, modelName, err := loadSound(modelName, dilated.Float32)
 	if err != nil {
@@ -75,8 +85,33 @@ func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
 	if s.front, err = frontend.New(s.model.Config); err != nil {
 		return nil, fmt.Errorf("%s: %w", modelName, err)
 	}
-	s.sampler = wavenet.NewSampler(s.model.Decoder, wavenet.Float32)
+	if err := s.drawing.Check(s.model.Decoder.Config); err != nil {
+		return nil, &usageError{fmt.Errorf("--%w", err), hint}
+	}
+	s.sampler = wavenet.NewSampler(s.model.Decoder, precision)
 	return s, nil
+}
+
+// drawer begins to draw the sound of an utterance.
+type drawer interface {
+	NewGenerator(v wavenet.Voice, emit func(steps []int32) error) *wavenet.Generator
+}
+
+// drawers returns what draws the sound of as many utterances at a time as are drawn together: one after the other as fast as that
+// goes, or, of several, a group of them on each core.
+func (s *synthesis) drawers(several bool) []drawer {
+	if !several {
+		return []drawer{s.sampler.Another()}
+	}
+	var all []drawer
+	group := wavenet.NewGroup(s.sampler, wavenet.GroupSize)
+	for range parallel.Threads() {
+		for range wavenet.GroupSize {
+			all = append(all, group)
+		}
+		group = group.Another()
+	}
+	return all
 }
 
 // utterance is the sound of one recording, as it is made.
@@ -96,7 +131,7 @@ type utterance struct {
 
 // begin begins an utterance, whose random draws depend on the seed and its id. Its samples are multiplied by scale.
 // Whoever begins one discards it in the end, which does nothing after close.
-func (s *synthesis) begin(ctx context.Context, b *batch, id string, scale float64) (*utterance, error) {
+func (s *synthesis) begin(ctx context.Context, b *batch, d drawer, id string, scale float64) (*utterance, error) {
 	w, pipe, err := b.out.create(id, s.model.Config.Rate)
 	if err != nil {
 		return nil, err
@@ -105,8 +140,8 @@ func (s *synthesis) begin(ctx context.Context, b *batch, id string, scale float6
 	u := &utterance{synthesis: s, batch: b, ctx: ctx, out: w, pipe: pipe, scale: scale, end: math.MaxInt64,
 		floats: make([]float32, hop), block: make([]float64, hop)}
 	key := sha256.Sum256(fmt.Appendf(nil, "%d %s", s.seed, id))
-	voice := wavenet.Voice{Global: s.global, Drawing: wavenet.Drawing{Temperature: s.temperature}, Uniform: rand.New(rand.NewChaCha8(key)).Float64}
-	u.generator = wavenet.NewGenerator(s.sampler.Another(), voice, u.emit)
+	voice := wavenet.Voice{Global: s.global, Drawing: s.drawing, Uniform: rand.New(rand.NewChaCha8(key)).Float64}
+	u.generator = d.NewGenerator(voice, u.emit)
 	return u, nil
 }
 
@@ -145,8 +180,11 @@ func (u *utterance) close(samples int64) error {
 	return u.out.Close()
 }
 
-// discard gives the file up, if it is not complete.
-func (u *utterance) discard() { u.out.Discard() }
+// discard gives the utterance and its file up, if they are not complete.
+func (u *utterance) discard() {
+	u.generator.Leave()
+	u.out.Discard()
+}
 
 // output is where sound goes: a file, "-" for standard output, or a folder with a file for each utterance.
 type output struct {
@@ -236,13 +274,13 @@ func (b *batch) made(samples int) {
 	}
 }
 
-// run does the jobs that next hands out, until there is none, on all cores, and says how long it took. Next is called by one
-// goroutine at a time. A job that fails ends no other.
-func (b *batch) run(ctx context.Context, next func() (job func() error, ok bool)) error {
+// run does the jobs that next hands out, until there is none, as many at a time as there are drawers, each with one of them, and says
+// how long it took. Next is called by one goroutine at a time. A job that fails ends no other.
+func (b *batch) run(ctx context.Context, drawers []drawer, next func() (job func(drawer) error, ok bool)) error {
 	var mu sync.Mutex
 	var failed error
 	jobs, failures := 0, 0
-	parallel.For(parallel.Threads(), func(int) {
+	work := func(d drawer) {
 		for ctx.Err() == nil {
 			mu.Lock()
 			job, ok := next()
@@ -253,7 +291,7 @@ func (b *batch) run(ctx context.Context, next func() (job func() error, ok bool)
 			if !ok {
 				return
 			}
-			if err := job(); err != nil && ctx.Err() == nil {
+			if err := job(d); err != nil && ctx.Err() == nil {
 				mu.Lock()
 				failures++
 				failed = err
@@ -263,7 +301,12 @@ func (b *batch) run(ctx context.Context, next func() (job func() error, ok bool)
 				}
 			}
 		}
-	})
+	}
+	var wait sync.WaitGroup
+	for _, d := range drawers {
+		wait.Go(func() { work(d) })
+	}
+	wait.Wait()
 	b.bar.Done()
 	if err := ctx.Err(); err != nil {
 		return err

@@ -195,7 +195,7 @@ func sampling() []Benchmark {
 				local := floats(steps / c.Hop() * c.Bottleneck.Dim)
 				voice := wavenet.Voice{Global: m.Voices.Table.Value.Row(0), Drawing: wavenet.Drawing{Temperature: 1}, Uniform: random.Float64}
 				return func() {
-					g := wavenet.NewGenerator(sampler, voice, func([]int32) error { return nil })
+					g := sampler.NewGenerator(voice, func([]int32) error { return nil })
 					g.Write(local)
 					g.Close()
 				}
