@@ -24,9 +24,8 @@ type Voice struct {
 //	err := g.Close()
 type Generator struct {
 	net     *Net
-	sampler *Sampler // or
-	member  *member  // of a group,
-	left    bool     // which it has left
+	drawer  interface{ draw(*stretch) }
+	leave   func() // of a group; nil without, and once done
 	stretch stretch
 	emit    func(steps []int32) error
 	arena   tensor.Arena
@@ -75,7 +74,7 @@ const generatorFrames = 32
 func (s *Sampler) NewGenerator(v Voice, emit func(steps []int32) error) *Generator {
 	g := newGenerator(s.net, v, emit)
 	s.Reset()
-	g.sampler, g.stretch.stream, g.steps = s, s.one[0], make([]int32, s.net.Config.Hop)
+	g.drawer, g.stretch.stream, g.steps = s, s.one[0], make([]int32, s.net.Config.Hop)
 	return g
 }
 
@@ -83,8 +82,8 @@ func (s *Sampler) NewGenerator(v Voice, emit func(steps []int32) error) *Generat
 // Leave: the other sequences wait for this one until then. Several frames are drawn before emit is called.
 func (g *Group) NewGenerator(v Voice, emit func(steps []int32) error) *Generator {
 	own := newGenerator(g.net, v, emit)
-	own.member = g.join()
-	own.stretch.stream, own.steps = own.member.stream, make([]int32, own.block()*g.net.Config.Hop)
+	m := g.join()
+	own.drawer, own.leave, own.stretch.stream, own.steps = m, m.leave, m.stream, make([]int32, own.block()*g.net.Config.Hop)
 	return own
 }
 
@@ -125,9 +124,9 @@ func (g *Generator) Close() error {
 
 // Leave gives the sequence up, so that the others of its group need not wait for it any longer. After Close it does nothing.
 func (g *Generator) Leave() {
-	if g.member != nil && !g.left {
-		g.left = true
-		g.member.leave()
+	if g.leave != nil {
+		g.leave()
+		g.leave = nil
 	}
 }
 
@@ -154,11 +153,7 @@ func (g *Generator) draw(n int) error {
 	for frames := len(g.steps) / c.Hop; n > 0; {
 		now := min(n, frames)
 		t.steps, t.at = g.steps[:now*c.Hop], 0
-		if g.member != nil {
-			g.member.draw(t)
-		} else {
-			g.sampler.draw(t)
-		}
+		g.drawer.draw(t)
 		for frame := range slices.Chunk(t.steps, c.Hop) {
 			if err := g.emit(frame); err != nil {
 				return err

@@ -55,7 +55,7 @@ func (g *Group) join() *member {
 	if g.members++; g.members > len(g.z)/g.net.Config.Residual {
 		panic(fmt.Sprintf("wavenet.Group: %d sequences, one too many", g.members))
 	}
-	return &member{g, newStream(g.samplerWeights)}
+	return &member{g, newStream(g.samplerWeights, 2*g.net.Config.Residual)}
 }
 
 // leave ends a sequence, for which the others need no longer wait.

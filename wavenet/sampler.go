@@ -28,13 +28,15 @@ type Sampler struct {
 
 // NewSampler returns a sampler at the start of a sequence. It copies the weights of the stack as they are: after training
 // went on, make a new one.
-func NewSampler(n *Net, p Precision) *Sampler { return newSampler(newSamplerWeights(n, p)) }
+func NewSampler(n *Net, p Precision) *Sampler {
+	return newSampler(newSamplerWeights(n, p, n.Config.all()))
+}
 
 // Another returns a sampler at the start of a sequence, with the weights of s, which both share: for another goroutine.
 func (s *Sampler) Another() *Sampler { return newSampler(s.samplerWeights) }
 
 func newSampler(w *samplerWeights) *Sampler {
-	return &Sampler{engine: newEngine(w, 1), one: [1]*stream{newStream(w)}}
+	return &Sampler{engine: newEngine(w, 1), one: [1]*stream{newStream(w, 2*w.net.Config.Residual)}}
 }
 
 // Reset goes back to the start of a sequence.
@@ -102,10 +104,11 @@ type samplerLayer struct {
 // less, or the frame ends.
 const aheadSteps = 16
 
-func newStream(w *samplerWeights) *stream {
+// newStream returns the start of a sequence, with room for so many of the gates.
+func newStream(w *samplerWeights, gates int) *stream {
 	s, r := new(stream), w.net.Config.Residual
 	for _, d := range w.net.Config.Dilations() {
-		l := samplerLayer{dilation: d, ahead: make([]float32, min(d, aheadSteps)*2*r)}
+		l := samplerLayer{dilation: d, ahead: make([]float32, min(d, aheadSteps)*gates)}
 		if w.precision == Int8 {
 			l.int8s, l.scales = make([]uint8, d*r), make([]float32, d)
 		} else {
@@ -136,11 +139,11 @@ func (s *stream) frame(c *Config, condition []float32) {
 	}
 }
 
-// older returns condition + x[t-dilation] Dilated[0] [2R]. Of the frame there are left steps to come.
+// older returns condition + x[t-dilation] Dilated[0], as long as the condition. Of the frame there are left steps to come.
 func (l *samplerLayer) older(w *samplerWeights, weights *layerWeights, condition []float32, left int) []float32 {
 	width := len(condition)
 	if l.next == l.made {
-		n, r := min(len(l.ahead)/width, left, l.dilation-l.row), width/2
+		n, r := min(len(l.ahead)/width, left, l.dilation-l.row), w.net.Config.Residual
 		l.next, l.made = 0, n
 		if weights.olderRows.Out > 0 {
 			kernel.ConvForward(&kernel.Conv{Rows: n, X: l.float32s, XBase: l.row * r, XStride: r, Taps: ownRow,
@@ -208,14 +211,7 @@ func newEngine(w *samplerWeights, n int) engine {
 }
 
 // vector returns x as products take it; valid until the next call.
-func (e *engine) vector(x []float32) vector {
-	v := vector{float32s: x}
-	if e.int8s != nil {
-		v.int8s, v.scale = e.int8s[:len(x)], kernel.QuantiseScale(x)
-		kernel.QuantiseInt8(v.int8s, x, v.scale)
-	}
-	return v
-}
+func (e *engine) vector(x []float32) vector { return quantised(x, e.int8s) }
 
 // steps takes the steps before of streams and returns the logits of the next ones [streams, Outputs], valid until the next call.
 func (e *engine) steps(streams []*stream, previous []int32) (logits []float32) {

@@ -219,17 +219,20 @@ func randomTensor(r *rand.Rand, shape ...int) tensor.Tensor {
 	return t
 }
 
-// BenchmarkSampler draws with the presets, and with a mixture.
+// benchmarkSizes are the presets, and one with a mixture.
+var benchmarkSizes = []struct {
+	name string
+	c    Config
+}{
+	{"small", Config{Classes: 256, Residual: 32, Skip: 64, Layers: 10, Cycles: 1, Local: 64, Hop: 64, Global: 64}},
+	{"base", Config{Classes: 256, Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Local: 64, Hop: 64, Global: 64}},
+	{"large", Config{Classes: 256, Residual: 128, Skip: 256, Layers: 10, Cycles: 3, Local: 64, Hop: 64, Global: 64}},
+	{"mixture", Config{Classes: 1 << 16, Mixture: 10, Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Local: 64, Hop: 64, Global: 64}},
+}
+
+// BenchmarkSampler draws with each.
 func BenchmarkSampler(b *testing.B) {
-	for _, size := range []struct {
-		name string
-		c    Config
-	}{
-		{"small", Config{Classes: 256, Residual: 32, Skip: 64, Layers: 10, Cycles: 1, Local: 64, Hop: 64, Global: 64}},
-		{"base", Config{Classes: 256, Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Local: 64, Hop: 64, Global: 64}},
-		{"large", Config{Classes: 256, Residual: 128, Skip: 256, Layers: 10, Cycles: 3, Local: 64, Hop: 64, Global: 64}},
-		{"mixture", Config{Classes: 1 << 16, Mixture: 10, Residual: 64, Skip: 128, Layers: 10, Cycles: 2, Local: 64, Hop: 64, Global: 64}},
-	} {
+	for _, size := range benchmarkSizes {
 		for _, p := range []Precision{Float32, BFloat16, Int8} {
 			b.Run(fmt.Sprint(size.name, "/", p), func(b *testing.B) { benchmarkSampler(b, size.c, p) })
 		}

@@ -75,6 +75,16 @@ type vector struct {
 	scale    float32
 }
 
+// quantised returns x as products take it; int8s is room for it in Int8, else nil.
+func quantised(x []float32, int8s []uint8) vector {
+	v := vector{float32s: x}
+	if int8s != nil {
+		v.int8s, v.scale = int8s[:len(x)], kernel.QuantiseScale(x)
+		kernel.QuantiseInt8(v.int8s, x, v.scale)
+	}
+	return v
+}
+
 // matrix is one [in, out] that vectors are multiplied with, in one of the precisions.
 type matrix struct {
 	float32s  kernel.MatVec
@@ -113,30 +123,83 @@ func (w *samplerWeights) mul(m *matrix, y []float32, v vector, start []float32) 
 	}
 }
 
-func newSamplerWeights(n *Net, p Precision) *samplerWeights {
-	w := &samplerWeights{net: n.With(dilated.Float32), precision: p}
+// span is a range of columns.
+type span struct{ from, to int }
+
+func (s span) len() int { return s.to - s.from }
+
+// share is a part of the channels of a net: columns of its matrices. Gates has those of tanh, to which those of sigmoid belong. The
+// residual stream is never shared out.
+type share struct{ gates, skip, outputs span }
+
+// all is the share of one who does everything.
+func (c Config) all() share {
+	return share{span{0, c.Residual}, span{0, c.Skip}, span{0, c.Outputs()}}
+}
+
+// columns returns columns of w [in, out] side by side, and how many there are.
+func columns(w []float32, in, out int, spans ...span) (part []float32, width int) {
+	for i := range in {
+		for _, s := range spans {
+			part = append(part, w[i*out+s.from:i*out+s.to]...)
+		}
+	}
+	for _, s := range spans {
+		width += s.len()
+	}
+	return part, width
+}
+
+// gates returns the columns of the gates of a share in a matrix [R, 2R] of a layer: tanh, then sigmoid.
+func (c Config) gates(w []float32, of share) (part []float32, width int) {
+	r := c.Residual
+	return columns(w, r, 2*r, of.gates, span{r + of.gates.from, r + of.gates.to})
+}
+
+// sums returns the matrices of residual and skip of a layer side by side, of the latter the columns of a share; the last layer has no
+// residual.
+func (n *Net) sums(layer int, of share) (part []float32, width int) {
 	r, s := n.Config.Residual, n.Config.Skip
+	skip, width := columns(n.Stack.Skip.Value.Data[layer*r*s:(layer+1)*r*s], r, s, of.skip)
+	if layer == len(n.Stack.Residual) {
+		return skip, width
+	}
+	residual := n.Stack.Residual[layer].Value.Data
+	for i := range r {
+		part = append(append(part, residual[i*r:(i+1)*r]...), skip[i*width:(i+1)*width]...)
+	}
+	return part, r + width
+}
+
+// newSamplerWeights packs a share of the weights.
+func newSamplerWeights(n *Net, p Precision, of share) *samplerWeights {
+	w := &samplerWeights{net: n.With(dilated.Float32), precision: p}
+	c := &n.Config
+	r, s := c.Residual, c.Skip
 	if n.Input != nil {
 		w.input = kernel.PackMatVec(n.Input.Weight.Value.Data, 1, r)
 	}
 	for l, d := range n.Stack.Dilated {
-		older, newer := d.Value.Data[:r*2*r], d.Value.Data[r*2*r:]
-		layer := layerWeights{newer: p.pack(newer, r, 2*r)}
+		newer, width := c.gates(d.Value.Data[r*2*r:], of)
+		layer := layerWeights{newer: p.pack(newer, r, width)}
+		older, width := c.gates(d.Value.Data[:r*2*r], of)
 		if p == Int8 || n.Stack.Config().Dilations[l] == 1 {
-			layer.older = p.pack(older, r, 2*r)
+			layer.older = p.pack(older, r, width)
 		} else {
-			layer.olderRows = p.packRows(older, r, 2*r)
+			layer.olderRows = p.packRows(older, r, width)
 		}
-		sums, width := n.sums(l)
+		sums, width := n.sums(l, of)
 		layer.sums = p.pack(sums, r, width)
 		w.layerWeights = append(w.layerWeights, layer)
 	}
-	w.out1 = p.pack(n.Out1.Weight.Value.Data, s, s)
-	w.out2 = p.pack(n.Out2.Weight.Value.Data, s, n.Config.Outputs())
+	out1, width := columns(n.Out1.Weight.Value.Data, s, s, of.skip)
+	w.out1 = p.pack(out1, s, width)
+	out2, width := columns(n.Out2.Weight.Value.Data, s, c.Outputs(), of.outputs)
+	w.out2 = p.pack(out2, s, width)
 	return w
 }
 
-// forRows returns the same weights with those for several sequences at once.
+// forRows returns the same weights with those for several sequences at once. They are those of all channels.
 func (w *samplerWeights) forRows() *samplerWeights {
 	if w.precision == Int8 || w.rows != nil {
 		return w
@@ -146,23 +209,9 @@ func (w *samplerWeights) forRows() *samplerWeights {
 		out1: w.precision.packRows(w.net.Out1.Weight.Value.Data, s, s),
 		out2: w.precision.packRows(w.net.Out2.Weight.Value.Data, s, w.net.Config.Outputs())}
 	for l, d := range w.net.Stack.Dilated {
-		sums, width := w.net.sums(l)
+		sums, width := w.net.sums(l, w.net.Config.all())
 		same.rows.layers[l].newer = w.precision.packRows(d.Value.Data[r*2*r:], r, 2*r)
 		same.rows.layers[l].sums = w.precision.packRows(sums, r, width)
 	}
 	return &same
-}
-
-// sums returns the matrices of residual and skip of a layer side by side: [R, R+S]; of the last layer, which has no residual, [R, S].
-func (n *Net) sums(layer int) (w []float32, width int) {
-	r, s := n.Config.Residual, n.Config.Skip
-	skip := n.Stack.Skip.Value.Data[layer*r*s : (layer+1)*r*s]
-	if layer == len(n.Stack.Residual) {
-		return skip, s
-	}
-	residual := n.Stack.Residual[layer].Value.Data
-	for i := range r {
-		w = append(append(w, residual[i*r:(i+1)*r]...), skip[i*s:(i+1)*s]...)
-	}
-	return w, r + s
 }
