@@ -152,10 +152,20 @@ func TestConvert(t *testing.T) {
 	if !bytes.Equal(readFile(t, "out1/a.wav"), a) {
 		t.Error("in a folder a single file is converted otherwise")
 	}
-	for _, flags := range []string{"--to ann", "--to bob --seed 2", "--to bob --temperature 0.5", "--to bob --level=-40"} {
+	for _, flags := range []string{"--to ann", "--to bob --seed 2", "--to bob --temperature 0.5", "--to bob --level=-40",
+		"--to bob --top-k 3", "--to bob --top-p 0.5"} {
 		mustRun(t, "convert model.safetensors in/a.wav -o other.wav "+flags)
 		if bytes.Equal(readFile(t, "other.wav"), a) {
 			t.Errorf("%s changes nothing", flags)
+		}
+	}
+	for _, precision := range []string{"float32", "bfloat16", "int8"} {
+		mustRun(t, "convert model.safetensors in/a.wav --to bob -o one.wav --precision "+precision)
+		mustRun(t, "convert model.safetensors in/a.wav --to bob -o two.wav --two-cores --precision "+precision)
+		mustRun(t, "convert model.safetensors in --to bob -o several --precision "+precision)
+		one := readFile(t, "one.wav")
+		if !bytes.Equal(readFile(t, "two.wav"), one) || !bytes.Equal(readFile(t, "several/a.wav"), one) {
+			t.Errorf("%s: on two cores, or among others, the sound is another", precision)
 		}
 	}
 
