@@ -139,13 +139,17 @@ func (c Config) all() share {
 
 // columns returns columns of w [in, out] side by side, and how many there are.
 func columns(w []float32, in, out int, spans ...span) (part []float32, width int) {
+	for _, s := range spans {
+		width += s.len()
+	}
+	if width == out { // all of them, in order
+		return w, width
+	}
+	part = make([]float32, 0, in*width)
 	for i := range in {
 		for _, s := range spans {
 			part = append(part, w[i*out+s.from:i*out+s.to]...)
 		}
-	}
-	for _, s := range spans {
-		width += s.len()
 	}
 	return part, width
 }
@@ -165,6 +169,7 @@ func (n *Net) sums(layer int, of share) (part []float32, width int) {
 		return skip, width
 	}
 	residual := n.Stack.Residual[layer].Value.Data
+	part = make([]float32, 0, r*(r+width))
 	for i := range r {
 		part = append(append(part, residual[i*r:(i+1)*r]...), skip[i*width:(i+1)*width]...)
 	}

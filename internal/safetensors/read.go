@@ -321,13 +321,17 @@ func decode(dst any, first int, b []byte, d DType) {
 	switch dst := dst.(type) {
 	case []float32:
 		dst = dst[first : first+n]
-		for i := range dst {
-			switch d {
-			case F32:
+		switch d {
+		case F32:
+			for i := range dst {
 				dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-			case BF16:
+			}
+		case BF16:
+			for i := range dst {
 				dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
-			case F16:
+			}
+		case F16:
+			for i := range dst {
 				dst[i] = half(binary.LittleEndian.Uint16(b[2*i:]))
 			}
 		}
