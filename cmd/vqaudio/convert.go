@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/vqaudio/vqaudio/audio"
-	"github.com/vqaudio/vqaudio/frontend"
 )
 
 func convertCommand() *cli.Command {
@@ -66,7 +65,12 @@ func runConvert(c *cli.Context) error {
 	if err := o.spares(list); err != nil {
 		return err
 	}
-	b := newBatch(c, o, "converting", lengthOf(list), s.model.Config.Rate)
+	seconds := lengthOf(list)
+	var together []drawer // for the phrases of a single recording
+	if len(list) == 1 && seconds >= severalPhrases && o.name != "-" && !s.twoCores {
+		together = s.drawers(true)
+	}
+	b := newBatch(c, o, "converting", seconds, s.model.Config.Rate)
 	return b.run(c.Context, s.drawers(len(list) > 1), func() (job func(drawer) error, ok bool) {
 		switch {
 		case len(unseen) > 0:
@@ -76,14 +80,17 @@ func runConvert(c *cli.Context) error {
 		case len(list) > 0:
 			file := list[0]
 			list = list[1:]
-			return func(d drawer) error { return s.convert(c.Context, b, d, file, level) }, true
+			return func(d drawer) error { return s.convert(c.Context, b, d, together, file, level) }, true
 		}
 		return nil, false
 	})
 }
 
-// convert converts a recording.
-func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, file soundFile, level float64) error {
+// severalPhrases is the length in seconds from which on a recording may well have several phrases.
+const severalPhrases = 10
+
+// convert converts a recording: with d its phrases one after the other, or, if there are some, with others together.
+func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, together []drawer, file soundFile, level float64) error {
 	r, err := openRecording(ctx, file.name, s.model.Config.Rate, level)
 	if err != nil {
 		return err
@@ -93,11 +100,14 @@ func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, file soundF
 	if err != nil {
 		return err
 	}
-	defer u.discard()
-	samples, encoder := int64(0), frontend.NewEncoder(s.front, s.model)
+	var out speech = u
+	if len(together) > 0 {
+		out = newChorus(u, together)
+	}
+	defer out.discard()
+	p := newPhrased(s.front, s.model, level, out)
 	err = audio.Copy(r, func(block []float64) error {
-		samples += int64(len(block))
-		if err := u.write(encoder.Write(block).Vectors.Data); err != nil {
+		if err := p.write(block); err != nil {
 			return err
 		}
 		return ctx.Err()
@@ -105,13 +115,10 @@ func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, file soundF
 	if err != nil {
 		return err
 	}
-	if err := u.write(encoder.Close().Vectors.Data); err != nil {
-		return err
-	}
 	if info := r.reader.Info(); info.Truncated {
 		b.bar.Note("vqaudio: %s is cut off: %s", file.name, strings.Join(info.Oddities, ", "))
 	}
-	return u.close(samples)
+	return p.close()
 }
 
 // lengthOf returns the length of recordings in seconds, as far as their headers have it; -1 if one has not.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -121,36 +122,62 @@ func (s *synthesis) drawers(several bool) []drawer {
 // utterance is the sound of one recording, as it is made.
 type utterance struct {
 	*synthesis
-	generator *wavenet.Generator
+	drawer    drawer
+	generator *wavenet.Generator // of the phrase; nil before the first
+	phrases   int                // that were begun
+	id        string
 	batch     *batch
 	ctx       context.Context
 	out       *audio.Writer
 	pipe      bool // out goes to somebody who may be listening
 	scale     float64
-	end       int64 // samples after which the rest is dropped
-	samples   int64 // written
+	end       atomic.Int64 // samples after which the rest is dropped
+	samples   int64        // written
 	floats    []float32
 	block     []float64
 }
 
-// begin begins an utterance, whose random draws depend on the seed and its id. Its samples are multiplied by scale.
-// Whoever begins one discards it in the end, which does nothing after close.
+// begin begins an utterance, whose random draws depend on the seed, its id, and the number of the phrase. Its samples are multiplied
+// by scale. Whoever begins one discards it in the end, which does nothing after close.
 func (s *synthesis) begin(ctx context.Context, b *batch, d drawer, id string, scale float64) (*utterance, error) {
 	w, pipe, err := b.out.create(id, s.model.Config.Rate)
 	if err != nil {
 		return nil, err
 	}
 	hop := s.model.Config.Hop()
-	u := &utterance{synthesis: s, batch: b, ctx: ctx, out: w, pipe: pipe, scale: scale, end: math.MaxInt64,
+	u := &utterance{synthesis: s, drawer: d, id: id, batch: b, ctx: ctx, out: w, pipe: pipe, scale: scale,
 		floats: make([]float32, hop), block: make([]float64, hop)}
-	key := sha256.Sum256(fmt.Appendf(nil, "%d %s", s.seed, id))
-	voice := wavenet.Voice{Global: s.global, Drawing: s.drawing, Uniform: rand.New(rand.NewChaCha8(key)).Float64}
-	u.generator = d.NewGenerator(voice, u.emit)
+	u.end.Store(math.MaxInt64)
 	return u, nil
 }
 
+// voice is that in which a phrase is spoken.
+func (u *utterance) voice(phrase int) wavenet.Voice {
+	name := fmt.Appendf(nil, "%d %s", u.seed, u.id)
+	if phrase > 0 {
+		name = fmt.Appendf(name, "\n%d", phrase)
+	}
+	return wavenet.Voice{Global: u.global, Drawing: u.drawing, Uniform: rand.New(rand.NewChaCha8(sha256.Sum256(name))).Float64}
+}
+
 // write takes the next vectors, those that the model's bottleneck gives or codes stand for, flat.
-func (u *utterance) write(vectors []float32) error { return u.generator.Write(vectors) }
+func (u *utterance) write(vectors []float32) error {
+	if u.generator == nil {
+		u.generator = u.drawer.NewGenerator(u.voice(u.phrases), u.emit)
+		u.phrases++
+	}
+	return u.generator.Write(vectors)
+}
+
+// cut ends a phrase.
+func (u *utterance) cut() error {
+	if u.generator == nil {
+		return nil
+	}
+	err := u.generator.Close()
+	u.generator = nil
+	return err
+}
 
 // emit writes a frame.
 func (u *utterance) emit(levels []int32) error {
@@ -158,7 +185,7 @@ func (u *utterance) emit(levels []int32) error {
 	for i, x := range u.floats {
 		u.block[i] = float64(x) * u.scale
 	}
-	n := min(int64(len(u.block)), u.end-u.samples)
+	n := min(int64(len(u.block)), u.end.Load()-u.samples)
 	if err := u.out.Write(u.block[:n]); err != nil {
 		return err
 	}
@@ -174,10 +201,15 @@ func (u *utterance) emit(levels []int32) error {
 
 // close makes what is left, up to the number of samples that the utterance is to have, and completes the file.
 func (u *utterance) close(samples int64) error {
-	u.end = samples
-	if err := u.generator.Close(); err != nil {
+	u.end.Store(samples)
+	if err := u.cut(); err != nil {
 		return err
 	}
+	return u.complete()
+}
+
+// complete completes the file.
+func (u *utterance) complete() error {
 	u.batch.mu.Lock()
 	u.batch.clipped += u.out.Clipped()
 	u.batch.mu.Unlock()
@@ -186,7 +218,9 @@ func (u *utterance) close(samples int64) error {
 
 // discard gives the utterance and its file up, if they are not complete.
 func (u *utterance) discard() {
-	u.generator.Leave()
+	if u.generator != nil {
+		u.generator.Leave()
+	}
 	u.out.Discard()
 }
 
