@@ -2,7 +2,7 @@ package prior
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -22,9 +22,6 @@ type Report struct {
 	Prior  float64 `json:"prior"`
 	Nobody float64 `json:"nobody"`
 }
-
-// Seconds is how long the sound of so many codes is.
-func (c Config) seconds(codes int64) float64 { return float64(codes) / c.CodeRate() }
 
 // Measure computes the likelihood of utterances, each by itself from its start. It returns an error if ctx is cancelled, or if there
 // are no codes. Progress, which may be nil, is called after every utterance with the number of codes that are done.
@@ -48,9 +45,9 @@ func Measure(ctx context.Context, p *Prior, utterances []Utterance, a *tensor.Ar
 		}
 	}
 	if r.Codes == 0 {
-		return Report{}, fmt.Errorf("there are no codes to measure")
+		return Report{}, errors.New("there are no codes to measure")
 	}
-	r.Seconds = p.Config.seconds(r.Codes)
+	r.Seconds = float64(r.Codes) / r.Rate
 	for _, v := range []*float64{&r.Prior, &r.Nobody} {
 		*v /= math.Ln2 * float64(r.Codes)
 	}
@@ -141,9 +138,6 @@ func (c *Counts) Fit() *Bigram {
 func (b *Bigram) one(code int64) float64 {
 	return (float64(b.counts.One[code]) + 0.5) / (float64(b.counts.Total) + 0.5*float64(b.counts.K))
 }
-
-// Strength is s.
-func (b *Bigram) Strength() float64 { return b.strength }
 
 // CrossEntropy returns what other codes of the same model cost under the unigram model and under the bigram model, in bits per code.
 func (b *Bigram) CrossEntropy(of *Counts) (unigram, bigram float64) {

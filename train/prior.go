@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vqaudio/vqaudio/checkpoint"
 	"github.com/vqaudio/vqaudio/codes"
@@ -228,6 +229,7 @@ func startPrior(ctx context.Context, c PriorConfig, o PriorOptions, f *folder) (
 		r.log.close()
 		return nil, err
 	}
+	r.began = time.Now() // encoding is no training
 	return r, nil
 }
 
