@@ -207,7 +207,7 @@ func (f *folder) resolve(s *Course) error {
 	return err
 }
 
-// writeConfig writes the configuration, unless it is there, and makes the folders in the folder.
+// writeConfig writes the configuration, unless it is there, and makes the folder of checkpoints.
 func (f *folder) writeConfig(c configFile) error {
 	name := filepath.Join(f.dir, configName)
 	data, err := json.MarshalIndent(c, "", "  ")
@@ -220,7 +220,7 @@ func (f *folder) writeConfig(c configFile) error {
 			return err
 		}
 	}
-	return errors.Join(os.MkdirAll(filepath.Join(f.dir, checkpointsName), 0o777), os.MkdirAll(filepath.Join(f.dir, samplesName), 0o777))
+	return os.MkdirAll(filepath.Join(f.dir, checkpointsName), 0o777)
 }
 
 var checkpointName = regexp.MustCompile(`^step-([0-9]{8,15})\.safetensors$`)

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/vqaudio/vqaudio/checkpoint"
@@ -272,6 +274,9 @@ func (r *run) validate(ctx context.Context) error {
 		return nil
 	}
 	if s.SampleEvery > 0 && r.state.Step%s.SampleEvery == 0 {
+		if err := os.MkdirAll(filepath.Join(r.folder.dir, samplesName), 0o777); err != nil {
+			return err
+		}
 		if err := r.sampler.sample(ctx); err != nil {
 			return err
 		}
