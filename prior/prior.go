@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/nn"
@@ -135,13 +136,13 @@ func (p *Prior) Parameters() nn.Parameters {
 // Nobody is the id of speech of which the prior is not told whose it is.
 func (p *Prior) Nobody() int32 { return int32(p.Speakers.Len()) }
 
-// Voice returns the vector of a speaker, or of Nobody, [Config.Speaker], which is not to be changed: the global condition of Net. It is
-// nil if the prior knows no speakers.
-func (p *Prior) Voice(id int32) []float32 {
-	if p.Voices == nil {
-		return nil
+// Condition returns the condition of Net under a speaker, or Nobody: what [wavenet.Sampler.Step] wants, the same for every step.
+func (p *Prior) Condition(id int32) []float32 {
+	var voice tensor.Tensor
+	if p.Voices != nil {
+		voice = tensor.From(p.Voices.Table.Value.Row(int(id)), 1, p.Config.Speaker)
 	}
-	return p.Voices.Table.Value.Row(int(id))
+	return slices.Clone(p.Net.Project(new(tensor.Arena), tensor.Tensor{}, voice, 1).Row(0))
 }
 
 // Batch is B sequences of T codes.

@@ -15,6 +15,7 @@ import (
 	"github.com/vqaudio/vqaudio/nn/gradcheck"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
+	"github.com/vqaudio/vqaudio/wavenet"
 )
 
 const someModel = "0123456789abcdef"
@@ -45,13 +46,13 @@ func randomCodes(n, k int, seed uint64) []int32 {
 
 func TestNew(t *testing.T) {
 	p := newPrior(t, small(8, 3), "a", "b")
-	if p.Nobody() != 2 || p.Voices.Table.Value.Dim(0) != 3 || len(p.Voice(2)) != 3 {
+	if p.Nobody() != 2 || p.Voices.Table.Value.Dim(0) != 3 {
 		t.Errorf("nobody is %d of %v", p.Nobody(), p.Voices.Table.Value)
 	}
 	if n := int64(p.Parameters().Count()); n != p.Config.Elements(2) {
 		t.Errorf("%d elements, Elements says %d", n, p.Config.Elements(2))
 	}
-	if p := newPrior(t, small(8, 0), "a", "b"); p.Voices != nil || p.Speakers.Len() != 0 || p.Voice(0) != nil || p.Parameters().Count() != int(p.Config.Elements(0)) {
+	if p := newPrior(t, small(8, 0), "a", "b"); p.Voices != nil || p.Speakers.Len() != 0 || p.Parameters().Count() != int(p.Config.Elements(0)) {
 		t.Error("a prior without channels for the speaker knows some")
 	}
 	bad := small(8, 3)
@@ -170,6 +171,28 @@ func TestNLL(t *testing.T) {
 	}
 	if half := p.With(dilated.BFloat16).NLL(new(tensor.Arena), codes, 1); math.Abs(half-one) > 0.01*one || half == one {
 		t.Errorf("in bfloat16 %v, in float32 %v", half, one)
+	}
+}
+
+// TestCondition: a sampler that is told the codes finds them as likely as the whole-sequence pass.
+func TestCondition(t *testing.T) {
+	for _, channels := range []int{0, 3} {
+		p := newPrior(t, small(8, channels), "a", "b")
+		codes := randomCodes(200, 8, 9)
+		for id := range p.Nobody() + 1 {
+			s, condition, before, sum := wavenet.NewSampler(p.Net), p.Condition(id), p.Net.First(), 0.0
+			for _, code := range codes {
+				logits, total := s.Step(before, condition), 0.0
+				for _, v := range logits {
+					total += math.Exp(float64(v))
+				}
+				sum += math.Log(total) - float64(logits[code])
+				before = code
+			}
+			if want := p.NLL(new(tensor.Arena), codes, id); math.Abs(sum-want) > 1e-4*want {
+				t.Errorf("%d: %v nats, want %v", id, sum, want)
+			}
+		}
 	}
 }
 

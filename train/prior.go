@@ -69,7 +69,7 @@ func (c PriorConfig) Check() error {
 		{"length", float64(s.Length), 1, maxSegment},
 		{"hidden", s.Hidden, 0, 1},
 		{"noise", s.Noise, 0, 1},
-		{"decay", s.Decay, 0, 1},
+		{"decay", s.Decay, 0, 100},
 	}); err != nil {
 		return err
 	}

@@ -349,7 +349,7 @@ func TestPriorPresets(t *testing.T) {
 	}
 	for _, test := range []struct{ key, want string }{
 		{"residual=0", "prior: residual 0"}, {"length=0", "training.length 0"}, {"noise=2", "training.noise 2"}, {"hidden=-1", "training.hidden"},
-		{"decay=3", "training.decay"}, {"batch=0", "training.batch 0"}, {"precision=int8", "training.precision"},
+		{"decay=-1", "training.decay"}, {"batch=0", "training.batch 0"}, {"precision=int8", "training.precision"},
 	} {
 		c := tinyPrior(t, 0)
 		if err := Set(&c, test.key); err != nil {
