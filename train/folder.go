@@ -28,7 +28,8 @@ import (
 //	events.out.tfevents...                 the same for TensorBoard, a file for each start
 //	checkpoints/step-00001000.safetensors  all that it takes to go on; the last ones
 //	best.safetensors                       the model of the best validation, with averaged weights if there are any
-//	samples/                               what becomes of some utterances, or pictures, of the validation split
+//	samples/                               what becomes of some utterances, or pictures, of the validation split; not of a prior
+//	codes.safetensors                      of a prior: the codes of the corpus (package codes)
 //	lock                                   locked while a program trains
 const (
 	configName      = "config.json"
@@ -299,7 +300,8 @@ func (f *folder) prune(step, every, keep int) error {
 	return nil
 }
 
-// beginLoop makes the network ready, new or from the last checkpoint. The file now says what of; check returns what validation would begin with.
+// beginLoop makes the network ready, new or from the last checkpoint of a run with the same configuration and corpus, now. Check returns the
+// error that validation would begin with.
 func beginLoop[C configFile](r *loop, now C, speakers []string, check func() error) error {
 	r.parameters, _ = r.task.network()
 	r.adam = nn.NewAdamW(r.parameters, r.decay)

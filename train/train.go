@@ -1,4 +1,4 @@
-// Package train trains models: the loop, with all that it takes to run for days unattended. A training lives in a folder of
+// Package train trains models, and priors over their codes: the loop, with all that it takes to run for days unattended. A training lives in a folder of
 // its own, goes on bit for bit where it was interrupted, by whatever, and survives steps that go wrong.
 package train
 
