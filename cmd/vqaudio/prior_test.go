@@ -45,7 +45,9 @@ func TestPrior(t *testing.T) {
 		{"evaluate prior prior --model model --corpus " + cache, exitFailure, "", "no codes to measure"}, // of the test split
 		{"evaluate prior prior --corpus " + cache, exitUsage, "", "--model"},
 		{"evaluate prior . --model model --corpus " + cache, exitUsage, "", "no best.safetensors"},
-		{"info prior", exitFailure, "", "a model of vqaudio"},
+		{"info prior", exitOK, "a code depends on the 16 codes (0.06 s) before it\n", ""},
+		{"info prior --speakers", exitOK, "speakers    2, a vector of 4 channels each: ann, bob\n", ""},
+		{"info prior/codes.safetensors", exitFailure, "", "a model of vqaudio"},
 	} {
 		stdout, stderr, code := runCommand(context.Background(), test.line)
 		if code != test.code {
@@ -61,6 +63,11 @@ func TestPrior(t *testing.T) {
 	var c train.PriorConfig
 	if err := json.Unmarshal([]byte(mustRun(t, "train prior --print --preset small")), &c); err != nil || c.Prior.Residual == 0 || c.Prior.Codes != 0 {
 		t.Errorf("%+v, %v", c, err)
+	}
+
+	var info priorInfo
+	if err := json.Unmarshal([]byte(mustRun(t, "info prior --json")), &info); err != nil || info.Config.Codes != 32 || info.Training == nil || len(info.Training.Validations) == 0 {
+		t.Errorf("%+v, %v", info, err)
 	}
 
 	// The codes beside the prior are those that it encodes without them.
