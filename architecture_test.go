@@ -25,8 +25,8 @@ var rows = [][]string{
 	{"dilated", "speaker", "corpora", "alignment", "internal/picture", "internal/safetensors", "units"},
 	{"wavenet", "classify"},
 	{"vqvae"},
-	{"frontend"},
-	{"checkpoint", "enrol", "evaluate"},
+	{"frontend", "prior"},
+	{"codes", "checkpoint", "enrol", "evaluate"},
 	{"train"},
 	{"internal/bench", "experiment"},
 	{"cmd/vqaudio"},
@@ -49,7 +49,7 @@ var foreign = map[string][]string{
 // reached from the other, however indirectly.
 var (
 	sound  = []string{"audio", "audio/spectrum", "corpora", "corpora/images"}
-	layers = []string{"tensor", "nn", "dilated", "speaker", "wavenet", "vqvae", "classify"}
+	layers = []string{"tensor", "nn", "dilated", "speaker", "wavenet", "vqvae", "prior", "classify"}
 )
 
 // goPackage is what "go list -json" says of a package.

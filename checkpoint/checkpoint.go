@@ -1,4 +1,4 @@
-// Package checkpoint keeps models in files, with all that it takes to use them and to go on training them.
+// Package checkpoint keeps models, and priors over their codes, in files, with all that it takes to use them and to go on training them.
 //
 // A file is in the safetensors format, which Python reads too. Its tensors, all F32, are the parameters and the state of the
 // model by their names ("encoder.0.weight", "bottleneck.codebook"), then the state of training, "training." before its names
@@ -11,6 +11,9 @@
 //	enrolled     JSON object of [speaker.Enrolment], by the names of speakers; not there if none was enrolled
 //	training     JSON of whoever trains; not there if the file holds a model alone
 //	crc32        checksum of the file (package internal/safetensors says of what)
+//
+// A file of a prior ([Prior]) is the same, but for its format, "vqaudio-prior/1", and its configuration, JSON of [prior.Config], which names the
+// model by its fingerprint.
 //
 // A file is not trusted: what is read is checked against its checksum, its configuration and itself, and no more memory is
 // taken than a few times its size.
@@ -71,11 +74,13 @@ type File struct {
 // first of the SHA-256 of, for each tensor, its name, a zero byte, and its elements as they are in a file. The voices of the
 // speakers, "speakers.weight", are left out: a model to which a voice is added speaks the same units.
 func Fingerprint(m *vqvae.Model) string {
+	return fingerprint(slices.DeleteFunc(tensors(m), func(p *nn.Parameter) bool { return p.Name == voicesName }))
+}
+
+// fingerprint is that of tensors.
+func fingerprint(ps nn.Parameters) string {
 	sum, buffer := sha256.New(), make([]byte, 0, 1<<16)
-	for _, p := range tensors(m) {
-		if p.Name == voicesName {
-			continue
-		}
+	for _, p := range ps {
 		sum.Write(append([]byte(p.Name), 0))
 		for part := range slices.Chunk(p.Value.Data, cap(buffer)/4) {
 			b := buffer
@@ -94,11 +99,19 @@ func tensors(m *vqvae.Model) nn.Parameters { return append(m.Parameters(), m.Sta
 // Save writes a file, whole or not at all. A model with an element that is NaN or infinite is not saved. It panics if there is
 // State without Training.
 func Save(name string, f *File) error {
-	if f.Training == nil && len(f.State) > 0 {
-		panic(fmt.Sprintf("checkpoint.Save: %d tensors of State, and no Training", len(f.State)))
+	values := map[string]any{configKey: f.Model.Config, speakersKey: f.Model.Speakers.Names()}
+	if len(f.Enrolled) > 0 {
+		values[enrolledKey] = f.Enrolled
 	}
-	metadata := map[string]string{formatKey: format, fingerprintKey: Fingerprint(f.Model)}
-	for key, value := range map[string]any{configKey: f.Model.Config, speakersKey: f.Model.Speakers.Names()} {
+	return write(name, map[string]string{formatKey: format, fingerprintKey: Fingerprint(f.Model)}, values, tensors(f.Model), f.Training, f.State)
+}
+
+// write writes a file of tensors, with values as JSON in its metadata.
+func write(name string, metadata map[string]string, values map[string]any, tensors nn.Parameters, training []byte, state nn.Parameters) error {
+	if training == nil && len(state) > 0 {
+		panic(fmt.Sprintf("checkpoint.Save: %d tensors of State, and no Training", len(state)))
+	}
+	for key, value := range values {
 		b, err := json.Marshal(value)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", name, key, err)
@@ -106,23 +119,16 @@ func Save(name string, f *File) error {
 		metadata[key] = string(b)
 	}
 	var list []safetensors.Tensor
-	for _, p := range tensors(f.Model) {
+	for _, p := range tensors {
 		if i := slices.IndexFunc(p.Value.Data, notFinite); i >= 0 {
 			return fmt.Errorf("%s is not written: tensor %q holds %v as element %d of %v", name, p.Name, p.Value.Data[i], i, p.Value)
 		}
 		list = append(list, safetensors.Tensor{Name: p.Name, Shape: p.Value.Shape(), Data: p.Value.Data})
 	}
-	if len(f.Enrolled) > 0 {
-		b, err := json.Marshal(f.Enrolled)
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", name, enrolledKey, err)
-		}
-		metadata[enrolledKey] = string(b)
+	if training != nil {
+		metadata[trainingKey] = string(training)
 	}
-	if f.Training != nil {
-		metadata[trainingKey] = string(f.Training)
-	}
-	for _, p := range f.State {
+	for _, p := range state {
 		list = append(list, safetensors.Tensor{Name: trainingPrefix + p.Name, Shape: p.Value.Shape(), Data: p.Value.Data})
 	}
 	return safetensors.Write(name, metadata, list)
@@ -144,7 +150,7 @@ func Load(name string, precision dilated.Precision) (*File, error) {
 	}
 	defer st.Close()
 	r := reader{st, name}
-	if err := r.checkFormat(); err != nil {
+	if err := r.checkFormat(format, "a model of vqaudio"); err != nil {
 		return nil, err
 	}
 	m, err := r.model(precision)
@@ -162,14 +168,12 @@ func Load(name string, precision dilated.Precision) (*File, error) {
 			}
 		}
 	}
-	if training, ok := st.Metadata[trainingKey]; ok {
-		f.Training = []byte(training)
-	}
-	if err := r.fill(f); err != nil {
+	f.Training = r.training()
+	if f.State, err = r.fill(tensors(m), f.Training != nil); err != nil {
 		return nil, err
 	}
-	if got, want := Fingerprint(m), st.Metadata[fingerprintKey]; got != want {
-		return nil, r.wrong(fmt.Sprintf("%s %q", fingerprintKey, want), fmt.Sprintf("%q, that of the tensors", got))
+	if err := r.checkFingerprint(Fingerprint(m)); err != nil {
+		return nil, err
 	}
 	return f, nil
 }
@@ -188,17 +192,45 @@ func (r *reader) wrong(found, expected string) error {
 	return &files.FormatError{File: r.name, Offset: headerOffset, Found: fmt.Sprintf("%.200s", found), Expected: expected}
 }
 
-// checkFormat checks that the file is undamaged and of this version.
-func (r *reader) checkFormat() error {
+// checkFormat checks that the file is undamaged, and of this version of a format: "NAME/VERSION", which is what.
+func (r *reader) checkFormat(format, what string) error {
 	version, ok := r.Metadata[formatKey]
-	if !ok || !strings.HasPrefix(version, "vqaudio/") {
-		return r.wrong(fmt.Sprintf("metadata %s %q", formatKey, version), fmt.Sprintf("%q: a model of vqaudio", format))
+	if !ok || !strings.HasPrefix(version, format[:strings.Index(format, "/")+1]) {
+		return r.wrong(fmt.Sprintf("metadata %s %q", formatKey, version), fmt.Sprintf("%q: %s", format, what))
 	}
 	if err := r.Verify(); err != nil {
 		return err
 	}
 	if version != format {
 		return &files.UnsupportedError{File: r.name, Offset: headerOffset, What: fmt.Sprintf("format %.40q", version)}
+	}
+	return nil
+}
+
+// checkFingerprint compares that of the tensors with that in the file.
+func (r *reader) checkFingerprint(got string) error {
+	if want := r.Metadata[fingerprintKey]; got != want {
+		return r.wrong(fmt.Sprintf("%s %q", fingerprintKey, want), fmt.Sprintf("%q, that of the tensors", got))
+	}
+	return nil
+}
+
+// training returns the JSON of whoever trains; nil if there is none.
+func (r *reader) training() []byte {
+	if training, ok := r.Metadata[trainingKey]; ok {
+		return []byte(training)
+	}
+	return nil
+}
+
+// checkElements checks that the tensors of the file hold at least as many elements as the configuration says.
+func (r *reader) checkElements(want int64) error {
+	var elements int64
+	for _, t := range r.Tensors {
+		elements += int64(t.Len())
+	}
+	if elements < want {
+		return r.wrong(fmt.Sprintf("tensors of %d elements in all", elements), fmt.Sprintf("the %d of the model that %s describes", want, configKey))
 	}
 	return nil
 }
@@ -217,12 +249,8 @@ func (r *reader) model(precision dilated.Precision) (*vqvae.Model, error) {
 	if err := config.Check(); err != nil {
 		return nil, r.wrong(configKey+": "+err.Error(), "a model that can be")
 	}
-	var elements int64
-	for _, t := range r.Tensors {
-		elements += int64(t.Len())
-	}
-	if want := config.Elements(len(speakers)); elements < want {
-		return nil, r.wrong(fmt.Sprintf("tensors of %d elements in all", elements), fmt.Sprintf("the %d of the model that %s describes", want, configKey))
+	if err := r.checkElements(config.Elements(len(speakers))); err != nil {
+		return nil, err
 	}
 	m, err := vqvae.New(config, speakers, precision, zeros{})
 	if err != nil {
@@ -254,44 +282,44 @@ func (r *reader) decode(key string, v any) error {
 	return nil
 }
 
-// fill reads the tensors of the model, which must all be there, and those of training.
-func (r *reader) fill(f *File) error {
+// fill reads the tensors, which must all be there, and returns those of training, of which there must be none unless there is its JSON.
+func (r *reader) fill(tensors nn.Parameters, trained bool) (state nn.Parameters, err error) {
 	missing := map[string]*nn.Parameter{}
-	for _, p := range tensors(f.Model) {
+	for _, p := range tensors {
 		missing[p.Name] = p
 	}
 	for _, t := range r.Tensors {
 		if t.DType != safetensors.F32 {
-			return r.wrong(fmt.Sprintf("tensor %q of %v", t.Name, t), "F32")
+			return nil, r.wrong(fmt.Sprintf("tensor %q of %v", t.Name, t), "F32")
 		}
 		p := missing[t.Name]
-		switch state, training := strings.CutPrefix(t.Name, trainingPrefix); {
+		switch name, training := strings.CutPrefix(t.Name, trainingPrefix); {
 		case p != nil:
 			delete(missing, t.Name)
 			if !slices.Equal(t.Shape, p.Value.Shape()) {
-				return r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), fmt.Sprintf("shape %v, as %s says", p.Value, configKey))
+				return nil, r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), fmt.Sprintf("shape %v, as %s says", p.Value, configKey))
 			}
-		case !training || f.Training == nil:
-			return r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), "none of that name")
+		case !training || !trained:
+			return nil, r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), "none of that name")
 		case len(t.Shape) > tensor.MaxRank:
-			return r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), fmt.Sprintf("at most %d dimensions", tensor.MaxRank))
+			return nil, r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), fmt.Sprintf("at most %d dimensions", tensor.MaxRank))
 		case t.Len() == 0: // its other sizes may be beyond all bounds
-			return r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), "elements")
+			return nil, r.wrong(fmt.Sprintf("tensor %q of shape %v", t.Name, t.Shape), "elements")
 		default:
-			p = &nn.Parameter{Name: state, Value: tensor.New(t.Shape...)}
-			f.State = append(f.State, p)
+			p = &nn.Parameter{Name: name, Value: tensor.New(t.Shape...)}
+			state = append(state, p)
 		}
 		if err := r.Read(t, p.Value.Data); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for _, p := range tensors(f.Model) {
+	for _, p := range tensors {
 		if missing[p.Name] != nil {
-			return r.wrong(fmt.Sprintf("no tensor %q", p.Name), fmt.Sprintf("one of shape %v", p.Value))
+			return nil, r.wrong(fmt.Sprintf("no tensor %q", p.Name), fmt.Sprintf("one of shape %v", p.Value))
 		}
 		if i := slices.IndexFunc(p.Value.Data, notFinite); i >= 0 {
-			return r.wrong(fmt.Sprintf("%v in tensor %q, element %d of %v", p.Value.Data[i], p.Name, i, p.Value), "a finite number")
+			return nil, r.wrong(fmt.Sprintf("%v in tensor %q, element %d of %v", p.Value.Data[i], p.Name, i, p.Value), "a finite number")
 		}
 	}
-	return nil
+	return state, nil
 }

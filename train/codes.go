@@ -146,8 +146,8 @@ func (r *recent) books() []float64 {
 	return all
 }
 
-// watchCodebooks makes those that have collapsed anew, of the encoder's outputs for the last batch.
-func (r *run) watchCodebooks() error {
+// watch makes codebooks that have collapsed anew, of the encoder's outputs for the last batch.
+func (r *run) watch() error {
 	if r.model.Quantiser == nil || r.state.Step%collapseEvery != 0 || r.state.Guard.Bad > 0 {
 		return nil
 	}

@@ -163,7 +163,7 @@ func TestCollapseOfOne(t *testing.T) {
 	c.Model.Bottleneck.Groups, c.Model.Bottleneck.Entries, c.Model.Bottleneck.Dead = 2, 200, 0
 	r := begin(t, c)
 	var n notes
-	r.options.Note = n.add
+	r.notes = n.add
 	for range recentSteps {
 		codes := make([]int32, 16)
 		for i := range codes {
@@ -180,7 +180,7 @@ func TestCollapseOfOne(t *testing.T) {
 		before[m] = append(before[m], r.model.Quantiser.Books[m].Entries.Value.Data...)
 	}
 	r.state.Step = collapseEvery
-	if err := r.watchCodebooks(); err != nil {
+	if err := r.watch(); err != nil {
 		t.Fatal(err)
 	}
 	for m, was := range before {

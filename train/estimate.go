@@ -103,7 +103,7 @@ func runEstimate(ctx context.Context, c Config, cache *corpora.Cache, seconds fl
 		return nil, err
 	}
 	defer f.close()
-	if err := f.resolve(&c.Training); err != nil {
+	if err := f.resolve(&c.Training.Course); err != nil {
 		return nil, err
 	}
 	r, err := start(c, Options{Corpus: cache, Out: dir}, f)

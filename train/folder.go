@@ -7,23 +7,18 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gofrs/flock"
 
-	"github.com/vqaudio/vqaudio/checkpoint"
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/nn"
-	"github.com/vqaudio/vqaudio/tensor"
-	"github.com/vqaudio/vqaudio/vqvae"
 )
 
 // The folder of a run:
@@ -33,7 +28,8 @@ import (
 //	events.out.tfevents...                 the same for TensorBoard, a file for each start
 //	checkpoints/step-00001000.safetensors  all that it takes to go on; the last ones
 //	best.safetensors                       the model of the best validation, with averaged weights if there are any
-//	samples/                               what becomes of some utterances, or pictures, of the validation split
+//	samples/                               what becomes of some utterances, or pictures, of the validation split; not of a prior
+//	codes.safetensors                      of a prior: the codes of the corpus (package codes)
 //	lock                                   locked while a program trains
 const (
 	configName      = "config.json"
@@ -83,11 +79,18 @@ func (e *CorpusError) Error() string {
 	return s + ". Go on with that one, or start in another folder"
 }
 
-// runConfig is what config.json holds.
+// configFile is what config.json holds: the configuration, and which corpus.
+type configFile interface {
+	parts() (config any, corpus corpusConfig)
+}
+
+// runConfig is that of the training of a model.
 type runConfig struct {
 	Config
 	Corpus corpusConfig `json:"corpus"`
 }
+
+func (c runConfig) parts() (any, corpusConfig) { return c.Config, c.Corpus }
 
 // corpusConfig tells a corpus from others, and somebody who reads it what it was.
 type corpusConfig struct {
@@ -164,30 +167,34 @@ func (f *folder) tidy() error {
 
 // ReadConfig returns the configuration of the run in the folder dir. If there is none, the error is fs.ErrNotExist.
 func ReadConfig(dir string) (Config, error) {
-	c, err := readConfig(dir)
+	c, err := readConfig[runConfig](dir)
 	return c.Config, err
 }
 
-func readConfig(dir string) (runConfig, error) {
+func readConfig[C configFile](dir string) (c C, err error) {
 	name := filepath.Join(dir, configName)
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return runConfig{}, err
+		return c, err
 	}
-	var c runConfig
 	if err := strict(data, &c); err != nil {
-		return runConfig{}, &files.FormatError{File: name, Offset: -1, Found: err.Error(), Expected: "the configuration of a run"}
+		return c, &files.FormatError{File: name, Offset: -1, Found: err.Error(), Expected: "the configuration of a run"}
 	}
 	return c, nil
 }
 
 // resolve puts what "auto" stands for in its place: what the run has begun with, or else what is best on this machine.
-func (f *folder) resolve(s *Settings) error {
+func (f *folder) resolve(s *Course) error {
 	if s.Precision != "auto" {
 		return nil
 	}
-	was, err := readConfig(f.dir)
+	var was struct{ Training struct{ Precision string } }
+	name := filepath.Join(f.dir, configName)
+	data, err := os.ReadFile(name)
 	if err == nil {
+		if err := json.Unmarshal(data, &was); err != nil {
+			return &files.FormatError{File: name, Offset: -1, Found: err.Error(), Expected: "the configuration of a run"}
+		}
 		s.Precision = was.Training.Precision
 		return nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -201,8 +208,8 @@ func (f *folder) resolve(s *Settings) error {
 	return err
 }
 
-// writeConfig writes the configuration, unless it is there, and makes the folders in the folder.
-func (f *folder) writeConfig(c runConfig) error {
+// writeConfig writes the configuration, unless it is there, and makes the folder of checkpoints.
+func (f *folder) writeConfig(c configFile) error {
 	name := filepath.Join(f.dir, configName)
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
@@ -214,7 +221,7 @@ func (f *folder) writeConfig(c runConfig) error {
 			return err
 		}
 	}
-	return errors.Join(os.MkdirAll(filepath.Join(f.dir, checkpointsName), 0o777), os.MkdirAll(filepath.Join(f.dir, samplesName), 0o777))
+	return os.MkdirAll(filepath.Join(f.dir, checkpointsName), 0o777)
 }
 
 var checkpointName = regexp.MustCompile(`^step-([0-9]{8,15})\.safetensors$`)
@@ -242,7 +249,7 @@ func (f *folder) steps() ([]int, error) {
 
 // load reads the last checkpoint up to a step whose own step is a multiple of every. One that is damaged is reported to note,
 // and the one before it is taken. If there are none, it returns nil; if all are damaged, the error of the last one.
-func (f *folder) load(upTo, every int, note func(string, ...any)) (*checkpoint.File, int, error) {
+func (f *folder) load(upTo, every int, open func(name string) (*stored, error), note func(string, ...any)) (*stored, int, error) {
 	steps, err := f.steps()
 	if err != nil {
 		return nil, 0, err
@@ -252,8 +259,8 @@ func (f *folder) load(upTo, every int, note func(string, ...any)) (*checkpoint.F
 		if step > upTo || step%every != 0 {
 			continue
 		}
-		file, err := checkpoint.Load(f.checkpoint(step), dilated.Float32)
-		if err == nil && file.Training == nil {
+		file, err := open(f.checkpoint(step))
+		if err == nil && file.training == nil {
 			err = fmt.Errorf("%s has no state of training", f.checkpoint(step))
 		}
 		if err == nil {
@@ -293,71 +300,44 @@ func (f *folder) prune(step, every, keep int) error {
 	return nil
 }
 
-// start begins a training, or goes on with the one in the folder.
-func start(c Config, o Options, f *folder) (*run, error) {
-	r := &run{
-		config: c, options: o, folder: f, random: rand.NewChaCha8([32]byte{}),
-		schedule: c.Training.schedule(), saved: -1, began: time.Now(), recent: newRecent(c.Model.Bottleneck, c.batch()/c.Model.Hop()),
-	}
-	begin := newSound
-	if c.Model.Image != nil {
-		begin = newPictures
-	}
-	var err error
-	if r.sampler, err = begin(r); err != nil {
-		return nil, err
-	}
-	if err := r.begin(); err != nil {
-		r.sampler.Close()
-		return nil, err
-	}
-	return r, nil
-}
-
-// begin makes the model, new or from the last checkpoint.
-func (r *run) begin() error {
-	precision, err := r.config.Training.precision()
+// beginLoop makes the network ready, new or from the last checkpoint of a run with the same configuration and corpus, now. Check returns the
+// error that validation would begin with.
+func beginLoop[C configFile](r *loop, now C, speakers []string, check func() error) error {
+	r.parameters, _ = r.task.network()
+	r.adam = nn.NewAdamW(r.parameters, r.decay)
+	file, step, err := r.folder.load(math.MaxInt, 1, r.task.load, r.note)
 	if err != nil {
 		return err
 	}
-	if r.model, err = vqvae.New(r.config.Model, r.sampler.speakers(), precision, r.draw("weights")); err != nil {
-		return err
-	}
-	r.parameters = r.model.Parameters()
-	r.adam = nn.NewAdam(r.parameters)
-	corpus := r.sampler.corpus()
-
-	file, step, err := r.folder.load(math.MaxInt, 1, r.note)
-	if err != nil {
-		return err
-	}
-	if was, err := readConfig(r.folder.dir); err == nil { // is it this run?
-		if list := differences(was.Config, r.config); len(list) > 0 {
+	if was, err := readConfig[C](r.folder.dir); err == nil { // is it this run?
+		config, corpus := was.parts()
+		nowConfig, nowCorpus := now.parts()
+		if list := differences(config, nowConfig); len(list) > 0 {
 			return &ConfigError{r.folder.dir, list}
 		}
-		if was.Corpus != corpus || file != nil && !slices.Equal(file.Model.Speakers.Names(), r.sampler.speakers()) {
-			return r.otherCorpus(file)
+		if corpus != nowCorpus || file != nil && !slices.Equal(file.speakers, speakers) {
+			return r.otherCorpus(file, speakers)
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := r.sampler.check(); err != nil {
+	if err := check(); err != nil {
 		return fmt.Errorf("validation: %w", err)
 	}
-	if err := r.folder.writeConfig(runConfig{r.config, corpus}); err != nil {
+	if err := r.folder.writeConfig(now); err != nil {
 		return err
 	}
 	if file == nil {
 		return r.beginNew()
 	}
-	return r.resume(file, step)
+	return r.goOn(file, step)
 }
 
 // otherCorpus says how the corpus differs from that of the run.
-func (r *run) otherCorpus(file *checkpoint.File) error {
+func (r *loop) otherCorpus(file *stored, now []string) error {
 	e := &CorpusError{Dir: r.folder.dir}
 	if file != nil {
-		was, now := file.Model.Speakers.Names(), r.sampler.speakers()
+		was := file.speakers
 		for _, name := range was {
 			if !slices.Contains(now, name) {
 				e.Missing = append(e.Missing, name)
@@ -373,12 +353,12 @@ func (r *run) otherCorpus(file *checkpoint.File) error {
 }
 
 // beginNew begins at step 0.
-func (r *run) beginNew() error {
+func (r *loop) beginNew() error {
 	name := filepath.Join(r.folder.dir, metricsName)
 	if info, err := os.Stat(name); err == nil && info.Size() > 0 {
 		return fmt.Errorf("%s has %s, but no checkpoint to go on from: put one back, or start in another folder", r.folder.dir, name)
 	}
-	if err := r.initialise(); err != nil {
+	if err := r.task.initialise(); err != nil {
 		return err
 	}
 	r.makeAverage()
@@ -393,87 +373,45 @@ func (r *run) beginNew() error {
 	return nil
 }
 
-// withoutEntries takes the place of the number of entries for a model without codebooks.
-const withoutEntries = 512
-
-// initialise measures features, and makes codebooks of encoder outputs, for the first batches: eight frames for each entry, about.
-func (r *run) initialise() error {
-	frames, entries := r.config.batch()/r.config.Model.Hop(), withoutEntries
-	if r.model.Quantiser != nil {
-		entries = r.config.Model.Bottleneck.Entries
-	}
-	var first state
-	r.sampler.position(&first)
-	var batches []vqvae.Batch
-	var inputs []tensor.Tensor
-	for range (8*entries + frames - 1) / frames {
-		b := clone(r.sampler.Next())
-		batches, inputs = append(batches, b), append(inputs, b.Input)
-	}
-	defer r.arena.Reset()
-	if r.model.Encoder != nil {
-		r.model.Encoder.Standardise(inputs)
-	}
-	if err := r.model.InitialiseCodebooks(&r.arena, batches, r.draw("codebook")); err != nil {
-		return err
-	}
-	return r.sampler.restore(first)
-}
-
-// makeAverage begins the average of weights, the entries of codebooks among them.
-func (r *run) makeAverage() {
-	decay := r.config.Training.Average
-	if decay == 0 {
-		return
-	}
-	ps, books := slices.Clip(r.parameters), r.model.Codebooks()
-	for _, b := range books {
-		if ps.Find(b.Name) == nil {
-			ps = append(ps, b)
-		}
-	}
-	r.average = nn.NewAverage(ps, decay)
-	for _, b := range books {
-		r.averageBooks = append(r.averageBooks, r.average.State().Find("average."+b.Name).Value)
+// makeAverage begins the average of weights, if there is to be one.
+func (r *loop) makeAverage() {
+	if r.course.Average > 0 {
+		r.average = nn.NewAverage(r.task.averaged(), r.course.Average)
 	}
 }
 
-// resume goes on from the checkpoint of a step.
-func (r *run) resume(file *checkpoint.File, step int) error {
+// goOn goes on from the checkpoint of a step.
+func (r *loop) goOn(file *stored, step int) error {
 	r.makeAverage()
 	if err := r.restore(file); err != nil {
 		return err
 	}
-	if err := strict(file.Training, &r.state); err != nil {
+	if err := r.task.resume(file.training); err != nil {
 		return fmt.Errorf("%s: the state of training: %w", r.folder.checkpoint(step), err)
 	}
-	if r.state.Step != step {
-		return fmt.Errorf("%s is a checkpoint of step %d", r.folder.checkpoint(step), r.state.Step)
+	if r.at.Step != step {
+		return fmt.Errorf("%s is a checkpoint of step %d", r.folder.checkpoint(step), r.at.Step)
 	}
-	if err := r.sampler.restore(r.state); err != nil {
-		return err
-	}
-	r.saved, r.savedLines = r.state.Step, r.state.Lines
-	r.note("going on from step %d", r.state.Step)
+	r.saved, r.savedLines = r.at.Step, r.at.Lines
+	r.note("going on from step %d", r.at.Step)
 	var err error
-	r.log, err = openLog(r.folder.dir, r.state.Lines, r.state.Step)
+	r.log, err = openLog(r.folder.dir, r.at.Lines, r.at.Step)
 	return err
 }
 
-// tensors returns all that a checkpoint holds besides the model.
-func (r *run) tensors() nn.Parameters {
+// beside returns all that a checkpoint holds besides the network.
+func (r *loop) beside() nn.Parameters {
 	ps := r.adam.State()
 	if r.average != nil {
 		ps = append(ps, r.average.State()...)
 	}
-	return append(ps, r.recent.state()...)
+	return append(ps, r.task.tensors()...)
 }
 
 // restore takes the tensors of a checkpoint.
-func (r *run) restore(file *checkpoint.File) error {
-	for _, pair := range [][2]nn.Parameters{
-		{r.parameters, file.Model.Parameters()}, {r.model.State(), file.Model.State()}, {r.tensors(), file.State},
-	} {
+func (r *loop) restore(file *stored) error {
+	_, state := r.task.network()
+	for _, pair := range [][2]nn.Parameters{{r.parameters, file.network}, {state, file.network}, {r.beside(), file.state}} {
 		for _, p := range pair[0] {
 			from := pair[1].Find(p.Name)
 			if from == nil || !from.Value.SameShape(p.Value) {
@@ -485,39 +423,31 @@ func (r *run) restore(file *checkpoint.File) error {
 	return nil
 }
 
-// history returns the state as JSON.
-func (r *run) history() ([]byte, error) {
-	now := r.state
-	now.Seconds, now.Training = r.seconds(), r.config.Training
-	r.sampler.position(&now)
-	return json.Marshal(now)
-}
-
 // save writes a checkpoint, unless it is there or steps are being skipped, and removes those that are no longer kept.
-func (r *run) save() error {
-	step := r.state.Step
-	if r.saved == step && r.savedLines == r.state.Lines || r.state.Guard.Bad > 0 {
+func (r *loop) save() error {
+	step := r.at.Step
+	if r.saved == step && r.savedLines == r.at.Lines || r.at.Guard.Bad > 0 {
 		return nil
 	}
-	training, err := r.history()
+	training, err := r.task.history()
 	if err != nil {
 		return err
 	}
 	if err := r.log.sync(); err != nil {
 		return err
 	}
-	if err := checkpoint.Save(r.folder.checkpoint(step), &checkpoint.File{Model: r.model, Training: training, State: r.tensors()}); err != nil {
+	if err := r.task.store(r.folder.checkpoint(step), training, r.beside()); err != nil {
 		return err
 	}
-	r.saved, r.savedLines = step, r.state.Lines
-	return r.folder.prune(step, r.config.Training.SaveEvery, r.config.Training.Keep)
+	r.saved, r.savedLines = step, r.at.Lines
+	return r.folder.prune(step, r.course.SaveEvery, r.course.Keep)
 }
 
-// saveBest writes the model as it is: within validate, with averaged weights.
-func (r *run) saveBest() error {
-	training, err := r.history()
+// saveBest writes the network as it is: within validate, with averaged weights.
+func (r *loop) saveBest() error {
+	training, err := r.task.history()
 	if err != nil {
 		return err
 	}
-	return checkpoint.Save(filepath.Join(r.folder.dir, BestName), &checkpoint.File{Model: r.model, Training: training})
+	return r.task.store(filepath.Join(r.folder.dir, BestName), training, nil)
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"github.com/vqaudio/vqaudio/checkpoint"
 )
 
 // A step whose loss or gradient is not finite, or whose loss jumps, is skipped: nothing changes but the batch. After tooMany of
@@ -70,9 +68,9 @@ func (g *guard) check(loss, norm float64) string {
 func (g *guard) forget() { g.Mean, g.Variance, g.Seen = 0, 0, 0 }
 
 // survive reports a step that was skipped, and goes back to the last checkpoint after too many of them.
-func (r *run) survive(why string) error {
-	r.note("step %d skipped: %s", r.state.Step, why)
-	if err := r.logEvent(line{Skipped: why}); err != nil || r.state.Guard.Bad < tooMany {
+func (r *loop) survive(why string) error {
+	r.note("step %d skipped: %s", r.at.Step, why)
+	if err := r.logEvent(line{Skipped: why}); err != nil || r.at.Guard.Bad < tooMany {
 		return err
 	}
 	return r.rollBack(why)
@@ -81,8 +79,8 @@ func (r *run) survive(why string) error {
 // rollBack puts the weights of the last checkpoint in the place of the present ones; those of the checkpoint before it if that
 // has been of no use, and so on. Only regular checkpoints count, which an interruption adds nothing to: so an interrupted
 // training goes back to where one that was not interrupted would.
-func (r *run) rollBack(why string) error {
-	g := &r.state.Guard
+func (r *loop) rollBack(why string) error {
+	g := &r.at.Guard
 	if g.Rollbacks == tooOften {
 		return fmt.Errorf("the training does not get on, after going back %d times: %s. Try a lower training.learning_rate, in another folder", g.Rollbacks, why)
 	}
@@ -91,10 +89,10 @@ func (r *run) rollBack(why string) error {
 	g.Halvings++
 	g.forget()
 
-	var file *checkpoint.File
-	before := r.state.Step
+	var file *stored
+	before := r.at.Step
 	for range g.Rollbacks {
-		f, step, err := r.folder.load(before-1, r.config.Training.SaveEvery, r.note)
+		f, step, err := r.folder.load(before-1, r.course.SaveEvery, r.task.load, r.note)
 		if err != nil {
 			return err
 		}
@@ -108,17 +106,17 @@ func (r *run) rollBack(why string) error {
 	if err := r.restore(file); err != nil {
 		return err
 	}
-	r.note("step %d: back to the weights of step %d, learning rate halved", r.state.Step, before)
+	r.note("step %d: back to the weights of step %d, learning rate halved", r.at.Step, before)
 	return r.logEvent(line{BackTo: &before, Scale: g.scale()})
 }
 
 // checkWeights goes back to the last checkpoint if weights are not finite, before they are kept anywhere.
-func (r *run) checkWeights() error {
+func (r *loop) checkWeights() error {
 	for _, p := range r.parameters {
 		for _, w := range p.Value.Data {
 			if w-w != 0 {
 				why := "the weights are no longer finite: " + p.Name
-				r.note("step %d: %s", r.state.Step, why)
+				r.note("step %d: %s", r.at.Step, why)
 				if err := r.logEvent(line{Skipped: why}); err != nil {
 					return err
 				}

@@ -162,7 +162,7 @@ func (l *log) sync() error {
 }
 
 // write appends a line.
-func (r *run) write(v any) error {
+func (r *loop) write(v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (r *run) write(v any) error {
 	if _, err := r.log.metrics.Write(append(data, '\n')); err != nil {
 		return err
 	}
-	r.state.Lines++
+	r.at.Lines++
 	return nil
 }
 
@@ -219,7 +219,7 @@ func (r *run) logValidation(v Validation) error {
 	return r.write(validationLine{v.Step, v, r.state.Best.Step == v.Step, r.seconds()})
 }
 
-func (r *run) logEvent(e line) error {
-	e.Step, e.Seconds = r.state.Step, r.seconds()
+func (r *loop) logEvent(e line) error {
+	e.Step, e.Seconds = r.at.Step, r.seconds()
 	return r.write(e)
 }

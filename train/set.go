@@ -14,7 +14,7 @@ import (
 // Set changes a key of the configuration: "model.bottleneck.entries=128". The front of a key may be left out where what is
 // left names one key alone ("bottleneck.entries", "entries"). A value is JSON; what is none is taken as text. The error of a
 // key that is not known lists near ones.
-func Set(c *Config, assignment string) error {
+func Set[C Config | PriorConfig](c *C, assignment string) error {
 	name, text, ok := strings.Cut(assignment, "=")
 	name, text = strings.TrimSpace(name), strings.TrimSpace(text)
 	if !ok {
@@ -41,7 +41,8 @@ func Set(c *Config, assignment string) error {
 	if err != nil {
 		return err
 	}
-	changed, err := ParseConfig(data)
+	var changed C
+	err = strict(data, &changed)
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
 		return fmt.Errorf("%s=%s: a %s, want %s", key, text, wrong.Value, typeName(wrong.Type.Kind().String()))
@@ -103,15 +104,19 @@ func near(all []string, name string) []string {
 	return sorted[:3]
 }
 
-// differences lists the keys in which two configurations differ, but for the budget and what is kept.
-func differences(was, now Config) []string {
-	now.Training.Steps, now.Training.Minutes, now.Training.Keep = was.Training.Steps, was.Training.Minutes, was.Training.Keep
+// differences lists the keys in which two configurations of the same type differ, but for the budget and what is kept.
+func differences(was, now any) []string {
 	a, b := toTree(was), toTree(now)
-	var list []string
-	if (was.Model.Image == nil) != (now.Model.Image == nil) {
+	all := keys(a, "")
+	if !slices.Equal(all, keys(b, "")) {
 		return []string{"a model of sound and one of pictures"}
 	}
-	for _, key := range keys(a, "") {
+	var list []string
+	for _, key := range all {
+		switch key {
+		case "training.steps", "training.minutes", "training.keep":
+			continue
+		}
 		x, y := at(a, key), at(b, key)
 		if !bytes.Equal(x, y) {
 			list = append(list, fmt.Sprintf("%s %s, now %s", key, x, y))
@@ -121,7 +126,7 @@ func differences(was, now Config) []string {
 }
 
 // toTree returns the configuration as JSON has it.
-func toTree(c Config) map[string]any {
+func toTree(c any) map[string]any {
 	data, err := json.Marshal(c)
 	if err != nil {
 		panic("train: a configuration is not JSON: " + err.Error()) // NaN

@@ -23,21 +23,14 @@ type Config struct {
 	Training Settings     `json:"training"`
 }
 
-// Settings say how a model is trained.
-type Settings struct {
+// Course is how any training goes: budget, optimiser, and when to look, and to save.
+type Course struct {
 	// The budget, over all starts of the training. It may be changed when a training goes on.
 	Steps   int     `json:"steps"`   // 0 is no limit
 	Minutes float64 `json:"minutes"` // spent in training, validation and saving; 0 is no limit
 
-	Seed    uint64 `json:"seed"`
-	Batch   int    `json:"batch"`             // segments of a step, or pictures
-	Segment int    `json:"segment,omitempty"` // samples of a segment, a multiple of the model's hop; 0 for pictures
-
-	// What the model sees of a segment is perturbed: see [frontend.Perturbation]. 0 is not at all: for pictures all are.
-	Warp   float64 `json:"warp"`
-	Colour float64 `json:"colour"` // dB
-	Hiss   float64 `json:"hiss"`
-	Noise  float64 `json:"noise"`
+	Seed  uint64 `json:"seed"`
+	Batch int    `json:"batch"` // segments of a step, pictures, or sequences of codes
 
 	// The optimiser is Adam. Its rate rises over the steps of WarmUp, and from then on halves every Halve steps; 0 keeps it.
 	LearningRate float64 `json:"learning_rate"`
@@ -49,16 +42,30 @@ type Settings struct {
 	// Precision of products: "float32", "bfloat16", or "auto": bfloat16 where the processor multiplies it in tiles (AMX).
 	Precision string `json:"precision"`
 
-	LogEvery        int `json:"log_every"`                 // steps from one line of training to the next
-	ValidateEvery   int `json:"validate_every"`            // steps from one validation to the next; 0 validates at the end only
+	LogEvery      int `json:"log_every"`      // steps from one line of training to the next
+	ValidateEvery int `json:"validate_every"` // steps from one validation to the next; 0 validates at the end only
+	SaveEvery     int `json:"save_every"`     // steps from one checkpoint to the next
+	Keep          int `json:"keep"`           // checkpoints that are kept, the last ones, at least 2
+}
+
+// Settings say how a model is trained.
+type Settings struct {
+	Course
+
+	Segment int `json:"segment,omitempty"` // samples of a segment, a multiple of the model's hop; 0 for pictures
+
+	// What the model sees of a segment is perturbed: see [frontend.Perturbation]. 0 is not at all: for pictures all are.
+	Warp   float64 `json:"warp"`
+	Colour float64 `json:"colour"` // dB
+	Hiss   float64 `json:"hiss"`
+	Noise  float64 `json:"noise"`
+
 	ValidationCrop  int `json:"validation_crop,omitempty"` // samples of a crop, a multiple of the model's hop; 0 for pictures
 	ValidationCrops int `json:"validation_crops"`          // crops, or pictures, at most, evenly spread over the split; 0 is all
 	SampleEvery     int `json:"sample_every"`              // steps from one set of samples, sound or pictures, to the next, a multiple of ValidateEvery; 0 makes none
-	SaveEvery       int `json:"save_every"`                // steps from one checkpoint to the next
-	Keep            int `json:"keep"`                      // checkpoints that are kept, the last ones, at least 2
 }
 
-//go:embed presets/*.json
+//go:embed presets/*.json priors/*.json
 var presets embed.FS
 
 // Presets returns the names of the presets, those of sound from small to large, then that of pictures.
@@ -110,35 +117,20 @@ func (c Config) Check() error {
 	if err := c.Model.Check(); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
-	const many, segment = 1 << 40, 1 << 24
-	least, longest := 1.0, float64(segment)
+	least, longest := 1.0, float64(maxSegment)
 	if pictures {
 		least, longest = 0, 0
 	}
-	for _, v := range []struct {
-		name            string
-		value, min, max float64
-	}{
-		{"steps", float64(s.Steps), 0, many},
-		{"minutes", s.Minutes, 0, many},
-		{"batch", float64(s.Batch), 1, 1 << 12},
+	if err := s.Course.check(); err != nil {
+		return err
+	}
+	if err := inRange([]limit{
 		{"segment", float64(s.Segment), least, longest},
 		{"validation_crop", float64(s.ValidationCrop), least, longest},
-		{"learning_rate", s.LearningRate, 0, 1},
-		{"warm_up", float64(s.WarmUp), 0, many},
-		{"halve", float64(s.Halve), 0, many},
-		{"clip", s.Clip, math.SmallestNonzeroFloat32, math.MaxFloat32},
-		{"average", s.Average, 0, 1},
-		{"log_every", float64(s.LogEvery), 1, many},
-		{"validate_every", float64(s.ValidateEvery), 0, many},
 		{"validation_crops", float64(s.ValidationCrops), 0, many},
 		{"sample_every", float64(s.SampleEvery), 0, many},
-		{"save_every", float64(s.SaveEvery), 1, many},
-		{"keep", float64(s.Keep), 2, many},
-	} {
-		if !(v.value >= v.min && v.value <= v.max) {
-			return fmt.Errorf("training.%s %v: want %v to %v", v.name, v.value, v.min, v.max)
-		}
+	}); err != nil {
+		return err
 	}
 	for _, v := range []struct {
 		name  string
@@ -166,6 +158,49 @@ func (c Config) Check() error {
 	if err := s.perturbation().Check(c.Model); err != nil {
 		return fmt.Errorf("training.%w", err)
 	}
+	return nil
+}
+
+// The limits of settings.
+const (
+	many       = 1 << 40
+	maxSegment = 1 << 24
+)
+
+// limit is what a setting may be.
+type limit struct {
+	name            string
+	value, min, max float64
+}
+
+// inRange returns which setting is not.
+func inRange(list []limit) error {
+	for _, v := range list {
+		if !(v.value >= v.min && v.value <= v.max) {
+			return fmt.Errorf("training.%s %v: want %v to %v", v.name, v.value, v.min, v.max)
+		}
+	}
+	return nil
+}
+
+// check returns what is wrong.
+func (s Course) check() error {
+	if err := inRange([]limit{
+		{"steps", float64(s.Steps), 0, many},
+		{"minutes", s.Minutes, 0, many},
+		{"batch", float64(s.Batch), 1, 1 << 12},
+		{"learning_rate", s.LearningRate, 0, 1},
+		{"warm_up", float64(s.WarmUp), 0, many},
+		{"halve", float64(s.Halve), 0, many},
+		{"clip", s.Clip, math.SmallestNonzeroFloat32, math.MaxFloat32},
+		{"average", s.Average, 0, 1},
+		{"log_every", float64(s.LogEvery), 1, many},
+		{"validate_every", float64(s.ValidateEvery), 0, many},
+		{"save_every", float64(s.SaveEvery), 1, many},
+		{"keep", float64(s.Keep), 2, many},
+	}); err != nil {
+		return err
+	}
 	_, err := s.precision()
 	return err
 }
@@ -179,7 +214,7 @@ func (c Config) batch() int {
 }
 
 // precision returns what Precision stands for on this machine.
-func (s Settings) precision() (dilated.Precision, error) {
+func (s Course) precision() (dilated.Precision, error) {
 	p, err := dilated.ParsePrecision(s.Precision)
 	if err != nil {
 		err = fmt.Errorf("training.%w", err)
@@ -193,7 +228,7 @@ func (s Settings) perturbation() frontend.Perturbation {
 }
 
 // schedule is the rate of learning by step.
-func (s Settings) schedule() nn.Schedule {
+func (s Course) schedule() nn.Schedule {
 	after := nn.Constant(s.LearningRate)
 	if s.Halve > 0 {
 		after = nn.Exponential(s.LearningRate, 0.5, s.Halve)

@@ -116,7 +116,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestSchedule(t *testing.T) {
-	s := Settings{LearningRate: 8, WarmUp: 4, Halve: 10}
+	s := Course{LearningRate: 8, WarmUp: 4, Halve: 10}
 	var got []float64
 	for _, step := range []int{0, 1, 3, 4, 14, 24, 34} {
 		got = append(got, s.schedule()(step))

@@ -1,18 +1,20 @@
-// Package train trains models: the loop, with all that it takes to run for days unattended. A training lives in a folder of
+// Package train trains models, and priors over their codes: the loop, with all that it takes to run for days unattended. A training lives in a folder of
 // its own, goes on bit for bit where it was interrupted, by whatever, and survives steps that go wrong.
 package train
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"math"
-	"math/rand/v2"
-	"time"
+	"os"
+	"path/filepath"
+	"slices"
 
+	"github.com/vqaudio/vqaudio/checkpoint"
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/corpora/images"
+	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/tensor"
@@ -63,7 +65,7 @@ func Run(ctx context.Context, c Config, o Options) (Progress, error) {
 		return Progress{}, err
 	}
 	defer f.close()
-	if err := f.resolve(&c.Training); err != nil {
+	if err := f.resolve(&c.Training.Course); err != nil {
 		return Progress{}, err
 	}
 	r, err := start(c, o, f)
@@ -72,34 +74,21 @@ func Run(ctx context.Context, c Config, o Options) (Progress, error) {
 	}
 	defer r.sampler.Close()
 	defer r.log.close()
-	err = r.loop(ctx)
-	if err != nil && !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("step %d: %w; the last checkpoint is that of step %d", r.state.Step, err, r.saved)
-	}
-	return r.progress(math.NaN()), err
+	return r.train(ctx)
 }
 
-// run is a training that goes on.
+// run is a training of a model, the task of its loop.
 type run struct {
-	config     Config
-	options    Options
-	folder     *folder
-	sampler    source
-	arena      tensor.Arena
-	random     *rand.ChaCha8 // seeded anew for each use: see draw
-	batch      vqvae.Batch   // the last one
-	schedule   nn.Schedule
-	log        *log
-	saved      int       // step of the last checkpoint, -1 if there is none
-	savedLines int       // of the metrics that it knows
-	began      time.Time // of this start
+	loop
+	config  Config
+	options Options
+	sampler source
+	batch   vqvae.Batch  // the last one
+	losses  vqvae.Losses // of it
 
 	// What a checkpoint holds.
 	model        *vqvae.Model
-	parameters   nn.Parameters
-	adam         *nn.Adam
-	average      *nn.Average     // nil without
-	averageBooks []tensor.Tensor // the codebooks in it, whose entries begin anew with those of the codebooks
+	averageBooks []tensor.Tensor // the codebooks in the average, whose entries begin anew with those of the codebooks
 	recent       *recent
 	state        state
 }
@@ -107,14 +96,10 @@ type run struct {
 // state is the part of a checkpoint that is not tensors. Whoever reads the JSON of a checkpoint finds the history of the
 // training in it.
 type state struct {
-	Step        int                  `json:"step"`
-	Samples     int64                `json:"samples"`
-	Seconds     float64              `json:"seconds"` // spent before this start; in a checkpoint, until it
+	counters
 	Training    Settings             `json:"training"`
 	Sampler     corpora.SamplerState `json:"sampler,omitzero"` // of sound,
 	Images      images.SamplerState  `json:"images,omitzero"`  // or of pictures
-	Lines       int                  `json:"lines"`            // of the metrics
-	Guard       guard                `json:"guard"`
 	Window      window               `json:"window"`
 	Validations []Validation         `json:"validations"`
 	Best        *Validation          `json:"best"` // nil if there is none
@@ -126,133 +111,150 @@ type Validation struct {
 	evaluate.Report
 }
 
-// validated is the last step that was validated.
-func (s *state) validated() int {
-	if len(s.Validations) == 0 {
-		return 0
-	}
-	return s.Validations[len(s.Validations)-1].Step
-}
-
-// loop trains until the budget is spent. While steps are skipped there is neither validation nor checkpoint: the weights may
-// be the reason.
-func (r *run) loop(ctx context.Context) error {
-	s := r.config.Training
-	for {
-		step, good := r.state.Step, r.state.Guard.Bad == 0
-		validate, save := s.ValidateEvery > 0 && step%s.ValidateEvery == 0 && r.state.validated() < step, step%s.SaveEvery == 0
-		if good && (validate || save) {
-			if err := r.checkWeights(); err != nil {
-				return err
-			}
-		}
-		if good && validate {
-			if err := r.validate(ctx); err != nil {
-				return r.stop(ctx, err)
-			}
-		}
-		if save {
-			if err := r.save(); err != nil {
-				return err
-			}
-		}
-		if ctx.Err() != nil {
-			return r.stop(ctx, ctx.Err())
-		}
-		if s.Steps > 0 && step >= s.Steps || s.Minutes > 0 && r.seconds() >= 60*s.Minutes {
-			break
-		}
-		if err := r.step(); err != nil {
-			return err
-		}
-	}
-	if r.state.Guard.Bad == 0 && r.state.validated() < r.state.Step {
-		if err := r.validate(ctx); err != nil {
-			return r.stop(ctx, err)
-		}
-	}
-	return r.save()
-}
-
-// stop saves if err comes from the cancelling of ctx, and returns it.
-func (r *run) stop(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		if failed := r.save(); failed != nil {
-			return failed
-		}
-	}
-	return err
-}
-
 // poison is a hook of tests: it may spoil what a step has found, the gradients, and the weights.
 var poison func(r *run, l vqvae.Losses) vqvae.Losses
 
-// step trains on the next batch.
-func (r *run) step() error {
-	defer r.arena.Reset()
-	r.sampler.Next()
-	r.batch = r.sampler.perturbed(r.draw("perturbation"))
-	r.parameters.ZeroGrad()
-	losses := r.model.Step(&r.arena, r.batch, r.draw("step"))
-	if poison != nil {
-		losses = poison(r, losses)
+// start begins a training, or goes on with the one in the folder.
+func start(c Config, o Options, f *folder) (*run, error) {
+	r := &run{loop: newLoop(c.Training.Course, f, o.Step, o.Note), config: c, options: o, recent: newRecent(c.Model.Bottleneck, c.batch()/c.Model.Hop())}
+	r.task, r.at = r, &r.state.counters
+	open := newSound
+	if c.Model.Image != nil {
+		open = newPictures
 	}
-	norm := nn.ClipGlobalNorm(r.parameters, r.config.Training.Clip)
-	rate := r.schedule(r.state.Step) * r.state.Guard.scale()
-	r.state.Step++
-	r.state.Samples += int64(len(r.batch.Levels))
+	var err error
+	if r.sampler, err = open(r); err != nil {
+		return nil, err
+	}
+	if err := r.begin(); err != nil {
+		r.sampler.Close()
+		return nil, err
+	}
+	return r, nil
+}
 
-	loss := losses.Total()
-	why := r.state.Guard.check(loss, norm)
-	if why == "" {
-		r.adam.Step(rate)
-		repairs := r.model.Update(r.draw("update"))
-		r.updateAverage(repairs)
-		r.recent.add(losses.Codes)
-		r.state.Window.add(losses, norm, repairs.Count())
-	} else {
-		loss = math.NaN()
-		if err := r.survive(why); err != nil {
-			return err
-		}
-	}
-	if err := r.watchCodebooks(); err != nil {
+// begin makes the model, new or from the last checkpoint.
+func (r *run) begin() error {
+	precision, err := r.course.precision()
+	if err != nil {
 		return err
 	}
-	if r.state.Step%r.config.Training.LogEvery == 0 {
-		if err := r.logTraining(rate); err != nil {
-			return err
-		}
+	if r.model, err = vqvae.New(r.config.Model, r.sampler.speakers(), precision, r.draw("weights")); err != nil {
+		return err
 	}
-	if r.options.Step != nil {
-		p := r.progress(loss)
-		if why == "" {
-			p.KL = losses.KLPerFrame / math.Ln2
+	if err := beginLoop(&r.loop, runConfig{r.config, r.sampler.corpus()}, r.sampler.speakers(), r.sampler.check); err != nil {
+		return err
+	}
+	if r.average != nil {
+		for _, b := range r.model.Codebooks() {
+			r.averageBooks = append(r.averageBooks, r.average.State().Find("average."+b.Name).Value)
 		}
-		r.options.Step(p)
 	}
 	return nil
 }
 
-// draw returns the source of random numbers for a purpose in the present step. It depends on the seed, the step and the
-// purpose alone: so a checkpoint need hold no generator. The next call ends it.
-func (r *run) draw(purpose string) rand.Source {
-	var key [32]byte
-	binary.LittleEndian.PutUint64(key[:], r.config.Training.Seed)
-	binary.LittleEndian.PutUint64(key[8:], uint64(r.state.Step))
-	copy(key[16:], purpose)
-	r.random.Seed(key)
-	return r.random
+// withoutEntries takes the place of the number of entries for a model without codebooks.
+const withoutEntries = 512
+
+// initialise measures features, and makes codebooks of encoder outputs, for the first batches: eight frames for each entry, about.
+func (r *run) initialise() error {
+	frames, entries := r.config.batch()/r.config.Model.Hop(), withoutEntries
+	if r.model.Quantiser != nil {
+		entries = r.config.Model.Bottleneck.Entries
+	}
+	var first state
+	r.sampler.position(&first)
+	var batches []vqvae.Batch
+	var inputs []tensor.Tensor
+	for range (8*entries + frames - 1) / frames {
+		b := clone(r.sampler.Next())
+		batches, inputs = append(batches, b), append(inputs, b.Input)
+	}
+	defer r.arena.Reset()
+	if r.model.Encoder != nil {
+		r.model.Encoder.Standardise(inputs)
+	}
+	if err := r.model.InitialiseCodebooks(&r.arena, batches, r.draw("codebook")); err != nil {
+		return err
+	}
+	return r.sampler.restore(first)
 }
 
-// seconds is the time spent, over all starts.
-func (r *run) seconds() float64 { return r.state.Seconds + time.Since(r.began).Seconds() }
-
-func (r *run) progress(loss float64) Progress {
-	perplexity, used := r.recent.all()
-	return Progress{
-		Step: r.state.Step, Loss: loss, Perplexity: perplexity, Used: used, Samples: r.state.Samples, Seconds: r.seconds(), Saved: r.saved,
+// averaged returns the weights, and the entries of codebooks that are not among them.
+func (r *run) averaged() nn.Parameters {
+	ps := slices.Clip(r.parameters)
+	for _, b := range r.model.Codebooks() {
+		if ps.Find(b.Name) == nil {
+			ps = append(ps, b)
+		}
 	}
+	return ps
+}
+
+func (r *run) tensors() nn.Parameters { return r.recent.state() }
+
+// history returns the state as JSON.
+func (r *run) history() ([]byte, error) {
+	now := r.state
+	now.Seconds, now.Training = r.seconds(), r.config.Training
+	r.sampler.position(&now)
+	return json.Marshal(now)
+}
+
+func (r *run) resume(history []byte) error {
+	if err := strict(history, &r.state); err != nil {
+		return err
+	}
+	return r.sampler.restore(r.state)
+}
+
+func (r *run) load(name string) (*stored, error) {
+	f, err := checkpoint.Load(name, dilated.Float32)
+	if err != nil {
+		return nil, err
+	}
+	return &stored{append(f.Model.Parameters(), f.Model.State()...), f.Model.Speakers.Names(), f.Training, f.State}, nil
+}
+
+func (r *run) store(name string, training []byte, state nn.Parameters) error {
+	return checkpoint.Save(name, &checkpoint.File{Model: r.model, Training: training, State: state})
+}
+
+func (r *run) network() (parameters, state nn.Parameters) {
+	return r.model.Parameters(), r.model.State()
+}
+
+func (r *run) compute() float64 {
+	r.sampler.Next()
+	r.batch = r.sampler.perturbed(r.draw("perturbation"))
+	r.losses = r.model.Step(&r.arena, r.batch, r.draw("step"))
+	if poison != nil {
+		r.losses = poison(r, r.losses)
+	}
+	return r.losses.Total()
+}
+
+func (r *run) size() int { return len(r.batch.Levels) }
+
+func (r *run) update(norm float64) {
+	repairs := r.model.Update(r.draw("update"))
+	r.updateAverage(repairs)
+	r.recent.add(r.losses.Codes)
+	r.state.Window.add(r.losses, norm, repairs.Count())
+}
+
+func (r *run) progress(p *Progress) {
+	p.Perplexity, p.Used = r.recent.all()
+	if !math.IsNaN(p.Loss) {
+		p.KL = r.losses.KLPerFrame / math.Ln2
+	}
+}
+
+func (r *run) validated() int {
+	if len(r.state.Validations) == 0 {
+		return 0
+	}
+	return r.state.Validations[len(r.state.Validations)-1].Step
 }
 
 // validate measures the model on the validation split, with averaged weights if there are any, and keeps it if it is the best.
@@ -272,6 +274,9 @@ func (r *run) validate(ctx context.Context) error {
 		return nil
 	}
 	if s.SampleEvery > 0 && r.state.Step%s.SampleEvery == 0 {
+		if err := os.MkdirAll(filepath.Join(r.folder.dir, samplesName), 0o777); err != nil {
+			return err
+		}
 		if err := r.sampler.sample(ctx); err != nil {
 			return err
 		}
@@ -314,10 +319,4 @@ func (r *run) score(v Validation) float64 {
 func (r *run) validation() evaluate.Options {
 	s := r.config.Training
 	return evaluate.Options{Split: corpora.Valid, Crop: s.ValidationCrop, Crops: s.ValidationCrops, Noise: r.draw("validation"), Arena: &r.arena}
-}
-
-func (r *run) note(format string, args ...any) {
-	if r.options.Note != nil {
-		r.options.Note(fmt.Sprintf(format, args...))
-	}
 }

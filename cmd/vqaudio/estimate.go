@@ -30,7 +30,7 @@ func estimateCommand() *cli.Command {
 			&cli.Float64Flag{Name: "seconds", Value: 40, Usage: "measure for about `S` seconds"},
 			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads", DefaultText: "all cores"},
 			&cli.BoolFlag{Name: "json", Usage: "print a JSON object"},
-		}, configFlags("base")...),
+		}, configFlags("base", train.Presets())...),
 		Action: runEstimate,
 	}
 }

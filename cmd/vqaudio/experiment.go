@@ -54,7 +54,7 @@ func experimentCollapseCommand() *cli.Command {
 			&cli.IntFlag{Name: "kl-warm-up", Usage: "let that weight rise from 0 over the first `N` steps", DefaultText: "that of the runs, or else 0"},
 			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the result is the same with any number", DefaultText: "all cores"},
 			&cli.BoolFlag{Name: "json", Usage: "print all figures as a JSON object"},
-		}, configFlags("small")...),
+		}, configFlags("small", train.Presets())...),
 		Action: runExperimentCollapse,
 	}
 }

@@ -25,7 +25,7 @@ import (
 func infoCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "info",
-		Usage:     "tell what a model is, and how it was trained",
+		Usage:     "tell what a model, or a prior, is, and how it was trained",
 		ArgsUsage: "MODEL|RUN",
 		Description: "Prints the architecture of a model, what its parts see and how large they are, the rate of its codes, its\n" +
 			"speakers, and the history of its training. Of the folder of a run it takes the best model.\n\n" +
@@ -124,6 +124,9 @@ func runInfo(c *cli.Context) error {
 	}
 	f, name, err := loadModel(c.Args().First(), dilated.Float32)
 	if err != nil {
+		if p, name, failed := loadPrior(c.Args().First(), dilated.Float32); failed == nil {
+			return tellPrior(c, p, name)
+		}
 		return err
 	}
 	info, err := describeModel(f, name)

@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"   vqaudio train vqvae --corpus vctk.cache --preset base --out run/\n" +
 			"   vqaudio evaluate nll run/ --corpus vctk.cache       does the decoder use its codes?\n" +
 			"   vqaudio info run/                                   what is this model?\n" +
+			"   vqaudio train prior --model run/ --corpus vctk.cache --out prior/       what follows what in its codes?\n" +
 			"   vqaudio train vqvae --corpus cifar-10/ --preset image --out pictures/   the same of pictures\n\n" +
 			"Use what was learnt:\n" +
 			"   vqaudio encode run/ speech/ -o units.txt            recordings to units\n" +

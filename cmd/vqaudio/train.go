@@ -22,10 +22,11 @@ import (
 func trainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "train",
-		Usage: "train a model on a prepared corpus, or on pictures",
+		Usage: "train a model on a prepared corpus, or on pictures, or a prior over its codes",
 		Description: "   vqaudio train vqvae --corpus vctk.cache --out run --minutes 90   an hour and a half\n" +
+			"   vqaudio train prior --model run/ --corpus vctk.cache --out prior --minutes 60\n" +
 			"   vqaudio help train vqvae                                         more about it",
-		Subcommands: []*cli.Command{trainVQVAECommand()},
+		Subcommands: []*cli.Command{trainVQVAECommand(), trainPriorCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("%q is not a command of vqaudio train", c.Args().First()), "vqaudio train --help lists them"}
@@ -61,15 +62,15 @@ func trainVQVAECommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep everything in the folder `RUN`"},
 			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the result is the same with any number", DefaultText: "all cores"},
 			&cli.BoolFlag{Name: "print", Usage: "print the configuration as JSON, and train nothing"},
-		}, configFlags("base")...),
+		}, configFlags("base", train.Presets())...),
 		Action: runTrainVQVAE,
 	}
 }
 
-// configFlags are those that [trainConfig] takes notice of.
-func configFlags(preset string) []cli.Flag {
+// configFlags are those that [configs] take notice of.
+func configFlags(preset string, presets []string) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "preset", Usage: "start from the configuration `NAME`: " + strings.Join(train.Presets(), ", "), DefaultText: "that of the run, or else " + preset},
+		&cli.StringFlag{Name: "preset", Usage: "start from the configuration `NAME`: " + strings.Join(presets, ", "), DefaultText: "that of the run, or else " + preset},
 		&cli.IntFlag{Name: "steps", Usage: "stop after `N` steps, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
 		&cli.Float64Flag{Name: "minutes", Usage: "stop after `M` minutes, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
 		&cli.Uint64Flag{Name: "seed", Usage: "draw weights and segments from the seed `N`", DefaultText: "that of the configuration"},
@@ -140,16 +141,38 @@ func runTrainVQVAE(c *cli.Context) error {
 // trainConfig returns the configuration that the flags ask for, with their changes: that of the run in the folder out, or of the
 // preset that is named, or else of preset. To that of a preset the assignments are made first.
 func trainConfig(c *cli.Context, out, preset string, assignments ...string) (train.Config, error) {
+	return modelConfigs.of(c, out, preset, assignments...)
+}
+
+// configs are the configurations of a command.
+type configs[C train.Config | train.PriorConfig] struct {
+	command string
+	read    func(out string) (C, error)
+	preset  func(name string) (C, error)
+	course  func(*C) *train.Course
+	check   func(C) error
+}
+
+var modelConfigs = configs[train.Config]{
+	"vqaudio train vqvae", train.ReadConfig, train.Preset, func(c *train.Config) *train.Course { return &c.Training.Course }, train.Config.Check,
+}
+
+var priorConfigs = configs[train.PriorConfig]{
+	"vqaudio train prior", train.ReadPriorConfig, train.PriorPreset, func(c *train.PriorConfig) *train.Course { return &c.Training.Course }, train.PriorConfig.Check,
+}
+
+// of is trainConfig for these.
+func (of configs[C]) of(c *cli.Context, out, preset string, assignments ...string) (C, error) {
 	usage := func(err error) error {
-		return &usageError{err, "vqaudio train vqvae --print lists all keys and their values"}
+		return &usageError{err, of.command + " --print lists all keys and their values"}
 	}
-	var config train.Config
+	var config C
 	var err error
 	if !c.IsSet("preset") && out != "" {
-		config, err = train.ReadConfig(out)
+		config, err = of.read(out)
 	}
 	if c.IsSet("preset") || out == "" || errors.Is(err, fs.ErrNotExist) {
-		if config, err = train.Preset(cmp.Or(c.String("preset"), preset)); err != nil {
+		if config, err = of.preset(cmp.Or(c.String("preset"), preset)); err != nil {
 			return config, usage(err)
 		}
 		for _, a := range assignments {
@@ -165,7 +188,7 @@ func trainConfig(c *cli.Context, out, preset string, assignments ...string) (tra
 			return config, usage(fmt.Errorf("--set %w", err))
 		}
 	}
-	s := &config.Training
+	s := of.course(&config)
 	if c.IsSet("steps") {
 		s.Steps = c.Int("steps")
 	}
@@ -178,7 +201,7 @@ func trainConfig(c *cli.Context, out, preset string, assignments ...string) (tra
 	if c.IsSet("precision") {
 		s.Precision = c.String("precision")
 	}
-	if err := config.Check(); err != nil {
+	if err := of.check(config); err != nil {
 		return config, usage(err)
 	}
 	return config, nil
@@ -186,22 +209,28 @@ func trainConfig(c *cli.Context, out, preset string, assignments ...string) (tra
 
 // trainProgress tells how a training gets on: on a terminal in one line that changes, elsewhere in a line every ten seconds.
 type trainProgress struct {
-	out      io.Writer
-	bar      *progressbar.ProgressBar // nil where there is no terminal
-	settings train.Settings
-	kind     string         // of the bottleneck
-	rate     float64        // of the sound; 0 of pictures
-	picture  float64        // samples of a picture
-	loss     float64        // a moving mean
-	told     train.Progress // at the last line
-	when     time.Time      // of it
+	out     io.Writer
+	bar     *progressbar.ProgressBar // nil where there is no terminal
+	course  train.Course
+	kind    string         // of the bottleneck; "" for a prior
+	rate    float64        // of the sound, or of codes; 0 of pictures
+	picture float64        // samples of a picture
+	loss    float64        // a moving mean
+	told    train.Progress // at the last line
+	when    time.Time      // of it
 }
 
 func newTrainProgress(out io.Writer, c train.Config) *trainProgress {
-	p := &trainProgress{out: out, settings: c.Training, kind: c.Model.Bottleneck.Kind, rate: float64(c.Model.Rate), loss: math.NaN(), when: time.Now()}
+	p := newProgressOf(out, c.Training.Course, c.Model.Bottleneck.Kind, float64(c.Model.Rate))
 	if i := c.Model.Image; i != nil {
 		p.picture = float64(i.Samples())
 	}
+	return p
+}
+
+// newProgressOf tells of a training on so many samples, or codes, for a second of sound.
+func newProgressOf(out io.Writer, c train.Course, kind string, rate float64) *trainProgress {
+	p := &trainProgress{out: out, course: c, kind: kind, rate: rate, loss: math.NaN(), when: time.Now()}
 	if isTerminal(out) {
 		p.bar = progressbar.NewOptions(1000,
 			progressbar.OptionSetWriter(out),
@@ -247,9 +276,12 @@ func (p *trainProgress) line(now train.Progress) (text string, share float64) {
 	seconds := now.Seconds - p.told.Seconds
 	speed := float64(now.Samples-p.told.Samples) / seconds
 	text = fmt.Sprintf("step %d: loss %.3f, ", now.Step, p.loss)
-	if p.picture > 0 {
+	switch {
+	case p.picture > 0:
 		text += fmt.Sprintf("%.0f pictures/s", speed/p.picture)
-	} else {
+	case p.kind == "":
+		text = fmt.Sprintf("step %d: %.3f bits per code, %.1fk codes/s, %.0f times real time", now.Step, p.loss/math.Ln2, speed/1e3, speed/p.rate)
+	default:
 		text += fmt.Sprintf("%.1fk samples/s, %.2f times real time", speed/1e3, speed/p.rate)
 	}
 	switch p.kind {
@@ -259,11 +291,11 @@ func (p *trainProgress) line(now train.Progress) (text string, share float64) {
 		text += fmt.Sprintf(", KL %.2f bits per frame", now.KL)
 	}
 	left := math.Inf(1)
-	if n := p.settings.Steps; n > 0 {
+	if n := p.course.Steps; n > 0 {
 		left = float64(n-now.Step) * seconds / float64(max(1, now.Step-p.told.Step))
 		share = float64(now.Step) / float64(n)
 	}
-	if m := p.settings.Minutes; m > 0 {
+	if m := p.course.Minutes; m > 0 {
 		left = min(left, 60*m-now.Seconds)
 		share = max(share, now.Seconds/(60*m))
 	}
