@@ -39,13 +39,14 @@ func Example() {
 	report, err := prior.Measure(context.Background(), p, []prior.Utterance{ann, bob}, arena, nil)
 	fmt.Println(report.Codes, "codes, learnt:", report.Prior < 0.2, err)
 
-	draw, condition, code := wavenet.NewSampler(p.Net), p.Condition(1), p.Net.First() // in the voice of bob
-	for _, next := range []int32{3, 2, 1} {                                           // go on from these
-		draw.Step(code, condition)
+	draw, code := wavenet.NewSampler(p.Net, wavenet.Float32), p.Net.First()
+	draw.Frame(p.Condition(1))              // in the voice of bob
+	for _, next := range []int32{3, 2, 1} { // go on from these
+		draw.Step(code)
 		code = next
 	}
 	for range 10 {
-		code = draw.Draw(draw.Step(code, condition), 0, 0) // the likeliest
+		code = draw.Draw(draw.Step(code), wavenet.Drawing{}, 0) // the likeliest
 		fmt.Print(code, " ")
 	}
 	// Output:

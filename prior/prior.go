@@ -136,7 +136,7 @@ func (p *Prior) Parameters() nn.Parameters {
 // Nobody is the id of speech of which the prior is not told whose it is.
 func (p *Prior) Nobody() int32 { return int32(p.Speakers.Len()) }
 
-// Condition returns the condition of Net under a speaker, or Nobody: what [wavenet.Sampler.Step] wants, the same for every step.
+// Condition returns the condition of Net under a speaker, or Nobody: what [wavenet.Sampler.Frame] wants, once at the start.
 func (p *Prior) Condition(id int32) []float32 {
 	var voice tensor.Tensor
 	if p.Voices != nil {

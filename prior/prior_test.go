@@ -180,9 +180,10 @@ func TestCondition(t *testing.T) {
 		p := newPrior(t, small(8, channels), "a", "b")
 		codes := randomCodes(200, 8, 9)
 		for id := range p.Nobody() + 1 {
-			s, condition, before, sum := wavenet.NewSampler(p.Net), p.Condition(id), p.Net.First(), 0.0
+			s, before, sum := wavenet.NewSampler(p.Net, wavenet.Float32), p.Net.First(), 0.0
+			s.Frame(p.Condition(id))
 			for _, code := range codes {
-				logits, total := s.Step(before, condition), 0.0
+				logits, total := s.Step(before), 0.0
 				for _, v := range logits {
 					total += math.Exp(float64(v))
 				}
