@@ -253,7 +253,11 @@ func (e *Estimate) draw(ctx context.Context, r *run, limit time.Duration) error 
 	}
 	vectors := m.Latent(&r.arena, r.batch.Input).Vectors
 	defer r.arena.Reset()
-	s := wavenet.NewSampler(m.Decoder, wavenet.Float32)
+	precision, err := wavenet.ParsePrecision("auto")
+	if err != nil {
+		return err
+	}
+	s := wavenet.NewSampler(m.Decoder, precision)
 	steps, began := 0, time.Now()
 	g := s.NewGenerator(voice, func(drawn []int32) error {
 		if steps += len(drawn); time.Since(began) >= limit {

@@ -40,6 +40,7 @@ type stretch struct {
 	stream    *stream
 	condition tensor.Tensor // [1, F, L*2R], from the frame of the first step on
 	frame     int           // that comes next
+	lead      int           // steps to come before the first one
 	previous  int32
 	steps     []int32
 	at        int  // of the steps, those that are drawn
@@ -49,17 +50,38 @@ type stretch struct {
 // begin begins a frame, if there are no steps left of the last one.
 func (t *stretch) begin(c *Config) {
 	if t.stream.left == 0 {
-		t.stream.frame(c, t.condition.Row(t.frame))
-		t.frame++
+		t.stream.frame(c, t.next())
 	}
 }
 
+// next returns the condition of the frame that comes next.
+func (t *stretch) next() []float32 {
+	row := t.condition.Row(t.frame)
+	if t.lead == 0 {
+		t.frame++
+	}
+	return row
+}
+
+// left is the number of steps to come.
+func (t *stretch) left() int { return t.lead + len(t.steps) - t.at }
+
 // take takes the next step.
 func (t *stretch) take(step int32) {
+	t.previous = step
+	if t.lead > 0 {
+		t.lead--
+		return
+	}
 	t.steps[t.at] = step
 	t.at++
-	t.previous = step
 }
+
+// leadSteps is the number of steps, about, that a sequence begins with before its first one, under the condition of its first frame,
+// and that nobody gets. A net that has seen nothing begins with anything, often a click; by then it is where the condition
+// wants it. (Of 112 recordings converted by a model base, the first 10 ms are more than 6 dB louder than the 40 ms after them in 13
+// without, in 1 with this lead; more than 10 dB louder than in the recording in 18, and 6.) Tests change it.
+var leadSteps = 1024
 
 // generatorMargin is the number of frames on either side of one that its upsampled condition depends on. A transposed
 // convolution of kernel 2u and stride u sees the frame before and the frame after; those that come behind the first one see
@@ -92,7 +114,8 @@ func newGenerator(n *Net, v Voice, emit func(steps []int32) error) *Generator {
 	if err := v.Drawing.Check(c); c.Local == 0 || len(v.Global) != c.Global || err != nil {
 		panic(fmt.Sprintf("wavenet.Generator: a global condition of %d channels for %+v; %v", len(v.Global), c, err))
 	}
-	return &Generator{net: n, emit: emit, stretch: stretch{voice: &v, previous: n.First()}}
+	lead := (leadSteps + c.Hold() - 1) / c.Hold() * c.Hold()
+	return &Generator{net: n, emit: emit, stretch: stretch{voice: &v, previous: n.First(), lead: lead}}
 }
 
 // Write takes the next frames [n, Local], which it copies. It draws the steps of those whose condition is complete, and

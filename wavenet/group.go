@@ -94,10 +94,10 @@ func (m *member) draw(t *stretch) {
 
 // round goes on with all stretches until one of them is done.
 func (g *Group) round() {
-	steps := len(g.active[0].steps) - g.active[0].at
+	steps := g.active[0].left()
 	g.streams, g.previous = g.streams[:0], g.previous[:0]
 	for _, t := range g.active {
-		steps = min(steps, len(t.steps)-t.at)
+		steps = min(steps, t.left())
 		g.streams, g.previous = append(g.streams, t.stream), append(g.previous, t.previous)
 	}
 	outputs := g.net.Config.Outputs()

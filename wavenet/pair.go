@@ -147,7 +147,7 @@ func (p *Pair) drawAlone(t *stretch) {
 
 // drawTogether draws on two cores.
 func (p *Pair) drawTogether(t *stretch) {
-	steps := len(t.steps) - t.at
+	steps := t.left()
 	p.arrived[0].Store(0)
 	p.arrived[1].Store(0)
 	done := make(chan struct{})
@@ -196,8 +196,7 @@ func (p *Pair) begin(t *stretch) {
 	if p.halves[0].stream.left > 0 {
 		return
 	}
-	condition := t.condition.Row(t.frame)
-	t.frame++
+	condition := t.next()
 	r := p.net.Config.Residual
 	for k := range p.halves {
 		h := &p.halves[k]

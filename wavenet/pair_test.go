@@ -18,7 +18,8 @@ func TestPair(t *testing.T) {
 		}
 		for _, p := range []Precision{Float32, BFloat16, Int8} {
 			t.Run(fmt.Sprint(i, " ", p), func(t *testing.T) {
-				onEveryTier(t, func(t *testing.T) {
+				inShortOnOneTier(t, func(t *testing.T) {
+					shortLead(t)
 					r := rand.New(rand.NewPCG(12, uint64(i)))
 					n := testNet(c, r)
 					local, voice := randomTensor(r, max(2, 300/c.Hop), c.Local), Voice{Drawing: Drawing{Temperature: 0.9}}

@@ -114,18 +114,20 @@ func TestGenerator(t *testing.T) {
 				global = randomTensor(r, 1, c.Global)
 				voice.Global = global.Data
 			}
-			u := uniforms(frames*c.Hop, r)
+			lead := (leadSteps + c.Hold() - 1) / c.Hold() * c.Hold()
+			u := uniforms(lead+frames*c.Hop, r)
 
 			s, previous := NewSampler(n, Float32), n.First()
 			condition := n.Project(new(tensor.Arena), local, global, 1)
 			var want []int32
 			for j, v := range u {
 				if j%c.Hold() == 0 {
-					s.Frame(condition.Row(j / c.Hold()))
+					s.Frame(condition.Row(max(0, j-lead) / c.Hold()))
 				}
 				previous = s.Draw(s.Step(previous), Drawing{Temperature: 1}, v)
 				want = append(want, previous)
 			}
+			want = want[lead:]
 			for _, piece := range []int{1, 7, frames} {
 				var got []int32
 				left := u
