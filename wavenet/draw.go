@@ -110,7 +110,8 @@ func (w *drawer) sum() float64 {
 // that are not smaller are enough. Odds are from 0 to 1, or but for rounding.
 func least(odds []float32, enough func(sum float64, n int) bool) {
 	low, high := uint32(0), math.Float32bits(2) // bits of floats from 0 on are in order
-	for high-low > 1 {
+	atLow, atHigh := len(odds), 0               // odds that are not smaller
+	for high-low > 1 && atLow-atHigh > 1 {
 		middle := low + (high-low)/2
 		limit, sum, n := math.Float32frombits(middle), 0.0, 0
 		for _, p := range odds {
@@ -120,9 +121,9 @@ func least(odds []float32, enough func(sum float64, n int) bool) {
 			}
 		}
 		if enough(sum, n) {
-			low = middle
+			low, atLow = middle, n
 		} else {
-			high = middle
+			high, atHigh = middle, n
 		}
 	}
 	limit := math.Float32frombits(low)

@@ -84,7 +84,7 @@ func (m *member) draw(t *stretch) {
 		g.mu.Lock()
 		g.running = false
 		for _, t := range g.active {
-			if t.done = t.at == len(t.steps); !t.done {
+			if t.done = t.left() == 0; !t.done {
 				g.ready = append(g.ready, t)
 			}
 		}

@@ -113,14 +113,14 @@ func (p *Pair) draw(t *stretch) {
 	if runtime.GOMAXPROCS(0) < 2 {
 		p.cores = 1
 	}
-	began := time.Now()
+	began, steps := time.Now(), t.left()
 	if p.cores == 1 {
 		p.drawAlone(t)
 	} else {
 		p.drawTogether(t)
 	}
 	if trial {
-		p.trials[p.cores-1] += time.Since(began) / time.Duration(len(t.steps))
+		p.trials[p.cores-1] += time.Since(began) / time.Duration(steps)
 	}
 	switch p.drawn++; p.drawn {
 	case 2 * trialStretches:
@@ -135,7 +135,7 @@ func (p *Pair) draw(t *stretch) {
 
 // drawAlone draws on one core, which does the work of both.
 func (p *Pair) drawAlone(t *stretch) {
-	for t.at < len(t.steps) {
+	for t.left() > 0 {
 		p.begin(t)
 		p.step(func(do func(p *Pair, h *half, layer int), layer int) {
 			do(p, &p.halves[0], layer)

@@ -55,7 +55,7 @@ func (s *Sampler) Step(previous int32) (logits []float32) {
 
 // draw draws the steps of a stretch.
 func (s *Sampler) draw(t *stretch) {
-	for t.at < len(t.steps) {
+	for t.left() > 0 {
 		t.begin(&s.net.Config)
 		t.take(s.drawStep(s.Step(t.previous), t.voice.Drawing, t.voice.Uniform()))
 	}

@@ -186,6 +186,23 @@ func TestDraw(t *testing.T) {
 			t.Errorf("Draw(%v, %v, %v) is %d, want %d", c.logits, c.temperature, c.uniform, got, c.want)
 		}
 	}
+	for _, c := range []struct {
+		topK    int
+		topP    float64
+		uniform float64
+		want    int32
+	}{ // of 0.1, 0.2, 0.4 and 0.3
+		{1, 0, 0, 2}, {1, 0, 0.99, 2}, {2, 0, 0, 2}, {2, 0, 0.57, 2}, {2, 0, 0.58, 3}, {3, 0, 0, 1}, {3, 0, 0.21, 1}, {3, 0, 0.23, 2}, {4, 0, 0.05, 0}, {9, 0, 0.05, 0},
+		{0, 0.3, 0.99, 2}, {0, 0.41, 0.58, 3}, {0, 0.69, 0, 2}, {0, 0.71, 0, 1}, {0, 0.91, 0.05, 0}, {0, 1, 0.05, 0},
+		{3, 0.7, 0, 2}, // of three the two likeliest have seven ninths
+	} {
+		if got := s.Draw(logits, Drawing{1, c.topK, c.topP}, c.uniform); got != c.want {
+			t.Errorf("top-k %d, top-p %v, %v: %d, want %d", c.topK, c.topP, c.uniform, got, c.want)
+		}
+	}
+	if got := s.Draw([]float32{1, 2, 2, 0}, Drawing{Temperature: 1, TopK: 1}, 0.9); got != 2 {
+		t.Errorf("of two that are as likely, %d", got)
+	}
 	for _, v := range []float32{nan, inf, -inf} {
 		for i := range 4 {
 			logits := []float32{1, 2, 3, 4}
@@ -209,6 +226,25 @@ func TestSamplerAllocatesNothing(t *testing.T) {
 		})
 		if allocations != 0 {
 			t.Errorf("%+v: %v allocations for a step", c, allocations)
+		}
+	}
+}
+
+// TestGeneratorsAllocateLittle: what is allocated does not depend on the number of steps.
+func TestGeneratorsAllocateLittle(t *testing.T) {
+	c := Config{Classes: 256, Residual: 16, Skip: 16, Layers: 6, Cycles: 1, Local: 4, Hop: 50, Global: 4}
+	n := New(c, dilated.Float32, rand.NewPCG(6, 1))
+	voice := Voice{Global: make([]float32, 4), Drawing: Drawing{Temperature: 0.9, TopK: 30}, Uniform: rand.New(rand.NewPCG(6, 2)).Float64}
+	ignore := func([]int32) error { return nil }
+	for name, g := range map[string]*Generator{
+		"sampler": NewSampler(n, Int8).NewGenerator(voice, ignore), "group": NewGroup(NewSampler(n, BFloat16), 2).NewGenerator(voice, ignore),
+		"pair": NewPair(n, Float32).NewGenerator(voice, ignore),
+	} {
+		const frames = 64 // of 50 steps
+		local := make([]float32, frames*c.Local)
+		g.Write(local)
+		if allocations := testing.AllocsPerRun(3, func() { g.Write(local) }); allocations > 5*frames {
+			t.Errorf("%s: %v allocations for %d steps", name, allocations, frames*c.Hop)
 		}
 	}
 }
