@@ -21,7 +21,9 @@ func convertCommand() *cli.Command {
 			"model's rate, mono, as long as the recording, and at its level. Of one file, or of standard input, it goes to a file, or\n" +
 			"to standard output as it is made; of several, or of a folder, to a folder. The same seed gives the same sound, for\n" +
 			"each file by its name, on any number of threads. A recording of any length takes the same memory. Its first minute\n" +
-			"is waited for, as that says what its level is, unless --level is none. Units are those of encode --precision float32.\n\n" +
+			"is waited for, as that says what its level is, unless --level is none. Units are those of encode --precision float32.\n" +
+			"After a pause the decoder begins anew, so that the phrases of a long recording can be drawn together, as several\n" +
+			"recordings are: on each core many share the reading of weights. That changes no sample.\n\n" +
 			"   vqaudio convert model.safetensors in.wav --to p225 -o out.wav\n" +
 			"   vqaudio convert model.safetensors recordings/ --to p225 -o converted/\n" +
 			"   cat in.flac | vqaudio convert model.safetensors - --to p225 -o - | aplay",

@@ -101,7 +101,7 @@ type chorus struct {
 }
 
 // chorusSeconds is how long a phrase may be that is kept.
-const chorusSeconds = 30
+const chorusSeconds = 10
 
 // phrase is a part of a recording.
 type phrase struct {

@@ -38,7 +38,7 @@ func savePhrases(t *testing.T, name string, seconds ...float64) {
 // TestConvertPhrases wants the same sound of a long recording from phrases that are drawn together as from those that come one after
 // the other, through a pipe or on two cores; and other sound in later phrases if there is no pause before.
 func TestConvertPhrases(t *testing.T) {
-	long := 35.0 // a phrase that is not kept
+	long := 12.0 // a phrase that is not kept
 	if testing.Short() {
 		long = 3
 	}
@@ -75,7 +75,7 @@ func TestConvertPhrases(t *testing.T) {
 func TestConvertPhrasesEnds(t *testing.T) {
 	t.Chdir(t.TempDir())
 	saveVoices(t, ".")
-	savePhrases(t, "in.wav", 35, 4, 4, 20, 20)
+	savePhrases(t, "in.wav", 12, 4, 4, 40, 20)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
 	defer cancel()
 	if _, stderr, code := runCommand(ctx, "convert model.safetensors in.wav --to bob -o out/in.wav"); code == exitOK {
