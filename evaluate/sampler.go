@@ -2,7 +2,7 @@ package evaluate
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/internal/parallel"
@@ -20,8 +20,10 @@ func SamplerNLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, p wav
 		return 0, err
 	}
 	sampler := wavenet.NewSampler(m.Decoder, p)
-	nlls, done := make([]float64, len(crops)), atomic.Int64{}
-	var failed atomic.Pointer[error]
+	nlls := make([]float64, len(crops))
+	var mu sync.Mutex
+	var failed error
+	done := 0
 	parallel.For(min(parallel.Threads(), len(crops)), func(worker int) {
 		s, a := sampler.Another(), new(tensor.Arena)
 		b, err := newBatch(m, 1, o.Crop)
@@ -30,7 +32,9 @@ func SamplerNLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, p wav
 				err = ctx.Err()
 			}
 			if err != nil {
-				failed.Store(&err)
+				mu.Lock()
+				failed = err
+				mu.Unlock()
 				return
 			}
 			b.read(cache, crops[i:i+1], speakers)
@@ -41,13 +45,15 @@ func SamplerNLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, p wav
 			condition := m.Decoder.Project(a, m.Latent(a, b.Input).Vectors, voice, 1)
 			nlls[i] = s.NLL(a, b.Levels, condition)
 			a.Reset()
-			if n := int(done.Add(1)); o.Progress != nil {
-				o.Progress(n, len(crops))
+			mu.Lock()
+			if done++; o.Progress != nil {
+				o.Progress(done, len(crops))
 			}
+			mu.Unlock()
 		}
 	})
-	if err := failed.Load(); err != nil {
-		return 0, *err
+	if failed != nil {
+		return 0, failed
 	}
 	sum := 0.0
 	for _, v := range nlls {

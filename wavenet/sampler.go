@@ -39,6 +39,9 @@ func newSampler(w *samplerWeights) *Sampler {
 	return &Sampler{engine: newEngine(w, 1), one: [1]*stream{newStream(w, 2*w.net.Config.Residual)}}
 }
 
+// Net returns the net that the sampler draws from.
+func (s *Sampler) Net() *Net { return s.net }
+
 // Reset goes back to the start of a sequence.
 func (s *Sampler) Reset() { s.one[0].reset() }
 

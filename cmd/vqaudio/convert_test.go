@@ -384,11 +384,27 @@ func TestEvaluateNLL(t *testing.T) {
 			t.Errorf("%s: %v", flags, r)
 		}
 	}
+	text := mustRun(t, "evaluate sampler model.safetensors --corpus cache --split test --crop 320")
+	for _, part := range []string{"float32 ", "bfloat16 ", "int8 ", "at most 0.002: kept"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is not in:\n%s", part, text)
+		}
+	}
+	var likelihoods samplerReport
+	line := "evaluate sampler model.safetensors --corpus cache --split test --crop 320 --crops 8 --threads 2 --json"
+	if err := json.Unmarshal([]byte(mustRun(t, line)), &likelihoods); err != nil || len(likelihoods.Precisions) != 3 || !(likelihoods.Precisions[2].Speed > 0) {
+		t.Errorf("%+v, error %v", likelihoods, err)
+	}
 	for _, test := range []struct {
 		line   string
 		code   int
 		stderr string
 	}{
+		{"sampler model.safetensors", exitUsage, "--corpus"},
+		{"sampler model.safetensors --corpus cache --crops 2", exitUsage, "--crops 2"},
+		{"sampler model.safetensors --corpus cache --crop 0", exitUsage, "--crop 0"},
+		{"sampler model.safetensors --corpus cache", exitFailure, "no batch"},
+		{"sampler huge.safetensors --corpus cache --split test --crop 320", exitFailure, "gives no likelihoods"},
 		{"nll model.safetensors", exitUsage, "--corpus"},
 		{"nll --corpus cache", exitUsage, "one model"},
 		{"nll model.safetensors --corpus cache --split some", exitUsage, `--split "some"`},

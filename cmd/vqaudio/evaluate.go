@@ -23,10 +23,11 @@ func evaluateCommand() *cli.Command {
 		Usage: "measure a model",
 		Description: "   vqaudio evaluate nll model.safetensors --corpus vctk.cache          how well does it predict, and does it use its codes?\n" +
 			"   vqaudio evaluate conversion model.safetensors --corpus vctk.cache   does it speak in other voices?\n" +
+			"   vqaudio evaluate sampler model.safetensors --corpus vctk.cache      what do weights of fewer bits cost?\n" +
 			"   vqaudio evaluate phones model.safetensors --corpus speech.cache --alignments phones.tsv\n" +
 			"   vqaudio evaluate prior prior/ --model run/ --corpus vctk.cache      how many bits does a code take?\n" +
 			"   vqaudio evaluate nll --help                                         more about that",
-		Subcommands: []*cli.Command{evaluateNLLCommand(), evaluateConversionCommand(), evaluatePhonesCommand(), evaluatePriorCommand()},
+		Subcommands: []*cli.Command{evaluateNLLCommand(), evaluateSamplerCommand(), evaluateConversionCommand(), evaluatePhonesCommand(), evaluatePriorCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("%q is no measure", c.Args().First()), "vqaudio evaluate --help lists them"}

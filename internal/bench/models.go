@@ -3,7 +3,9 @@ package bench
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/frontend"
@@ -179,30 +181,110 @@ func encoding() []Benchmark {
 	return []Benchmark{own, mixed}
 }
 
-// sampling: a quarter of a second of one stream drawn step by step, projection of the codes, softmax and draw included.
+// sampling: streams drawn step by step, projection of the codes, softmax and draw included. sample/SIZE is one stream on each thread,
+// group/SIZE as many on each as a [wavenet.Group] draws together, pair/SIZE one on two cores, or on one if there is but one thread.
+//
+// A stream by itself is bound by the reading of weights, those together by multiply-adds.
 func sampling() []Benchmark {
 	var all []Benchmark
 	for _, size := range sizes {
-		c := preset(size.name).Model
-		steps := c.Rate / 4
-		_, decoder := operations(c)
-		b := Benchmark{
-			Name: "sample/" + size.name, Shape: fmt.Sprintf("1x%d", steps), DType: "f32", ISA: vectorISA(),
-			unit: unit{name: "samples/s", scale: 1},
-			job: hot(steps, func() func() {
-				m, random := newModel(size.name, dilated.Float32), rand.New(rand.NewPCG(5, 6))
-				sampler := wavenet.NewSampler(m.Decoder, wavenet.Float32)
-				local := floats(steps / c.Hop() * c.Bottleneck.Dim)
-				voice := wavenet.Voice{Global: m.Voices.Table.Value.Row(0), Drawing: wavenet.Drawing{Temperature: 1}, Uniform: random.Float64}
-				return func() {
-					g := sampler.NewGenerator(voice, func([]int32) error { return nil })
-					g.Write(local)
-					g.Close()
+		for _, p := range []wavenet.Precision{wavenet.Float32, wavenet.BFloat16, wavenet.Int8} {
+			c := preset(size.name).Model
+			bytes := samplerBytes(c.WaveNet(), p)
+			_, decoder := operations(c)
+			of := func(name string) Benchmark {
+				name += "/" + size.name
+				if p != wavenet.Float32 {
+					name += "-" + samplerTypes[p]
 				}
-			}),
+				return Benchmark{Name: name, DType: samplerTypes[p], ISA: samplerISA(p), unit: unit{name: "samples/s", scale: 1}}
+			}
+			one := of("sample")
+			one.Shape = fmt.Sprintf("1x%d", sampledSteps)
+			one.job = hot(sampledSteps, func() func() {
+				return newDrawn(size.name, p, func(s *wavenet.Sampler) []begin { return []begin{s.NewGenerator} })
+			})
+			one.bound, one.boundName = hot(1, reading(bytes)), "read bandwidth"
+			group := of("group")
+			group.Shape = fmt.Sprintf("%dx%d", wavenet.GroupSize, sampledSteps)
+			group.job = hot(wavenet.GroupSize*sampledSteps, func() func() {
+				return newDrawn(size.name, p, func(s *wavenet.Sampler) []begin {
+					return slices.Repeat([]begin{wavenet.NewGroup(s, wavenet.GroupSize).NewGenerator}, wavenet.GroupSize)
+				})
+			})
+			group.bound, group.boundName = bounded(samplerPeaks[p], samplerISA(p), decoder)
+			pair := of("pair")
+			pair.Shape = one.Shape
+			pair.job = func(threads int) job {
+				if threads == 1 {
+					return one.job(1)
+				}
+				run := newDrawn(size.name, p, func(s *wavenet.Sampler) []begin { return []begin{wavenet.NewPair(s.Net(), p).NewGenerator} })
+				return job{Task: functions{run}, items: 1, work: sampledSteps}
+			}
+			pair.bound, pair.boundName = func(threads int) job {
+				j := hot(1, reading(bytes/min(threads, 2)))(min(threads, 2))
+				j.work /= float64(min(threads, 2)) // each reads its part for the same step
+				return j
+			}, "read bandwidth"
+			all = append(all, one, group, pair)
 		}
-		b.bound, b.boundName = bounded("f32", vectorISA(), decoder)
-		all = append(all, b)
 	}
 	return all
+}
+
+// sampledSteps is the number of steps that are drawn at a time: of whole blocks of frames of all presets.
+const sampledSteps = 4096
+
+// samplerTypes are those of the weights, and samplerPeaks of the products of a group.
+var (
+	samplerTypes = [...]string{wavenet.Float32: "f32", wavenet.BFloat16: "bf16", wavenet.Int8: "int8"}
+	samplerPeaks = [...]string{wavenet.Float32: "f32", wavenet.BFloat16: "f32", wavenet.Int8: "int8"}
+)
+
+func samplerISA(p wavenet.Precision) string {
+	if p == wavenet.Int8 {
+		return int8ISA()
+	}
+	return vectorISA()
+}
+
+// samplerBytes is what a step reads of weights: those of the older taps once in 16 steps, or as many as the dilation.
+func samplerBytes(c wavenet.Config, p wavenet.Precision) int {
+	each := [...]float64{wavenet.Float32: 4, wavenet.BFloat16: 2, wavenet.Int8: 1}[p]
+	weights := float64(c.Skip * (c.Skip + c.Outputs()))
+	older := each
+	if p == wavenet.BFloat16 {
+		older = 4 // for several steps at once
+	}
+	for _, d := range c.Dilations() {
+		weights += float64(c.Residual*2*c.Residual + c.Residual*(c.Residual+c.Skip))
+		weights += float64(c.Residual*2*c.Residual) / float64(min(d, 16)) * older / each
+	}
+	return int(each*weights) &^ 255 // as reading does
+}
+
+// begin begins a stream.
+type begin func(v wavenet.Voice, emit func([]int32) error) *wavenet.Generator
+
+// newDrawn returns what draws sampledSteps steps of each of some streams, which begins returns.
+func newDrawn(name string, p wavenet.Precision, begins func(s *wavenet.Sampler) []begin) func() {
+	m := newModel(name, dilated.Float32)
+	local := floats(sampledSteps / m.Config.Hop() * m.Config.Bottleneck.Dim)
+	var streams []*wavenet.Generator
+	for i, begin := range begins(wavenet.NewSampler(m.Decoder, p)) {
+		voice := wavenet.Voice{Global: m.Voices.Table.Value.Row(0), Drawing: wavenet.Drawing{Temperature: 1}, Uniform: rand.New(rand.NewPCG(5, uint64(i))).Float64}
+		streams = append(streams, begin(voice, func([]int32) error { return nil }))
+	}
+	return func() {
+		if len(streams) == 1 {
+			streams[0].Write(local)
+			return
+		}
+		var all sync.WaitGroup
+		for _, g := range streams {
+			all.Go(func() { g.Write(local) })
+		}
+		all.Wait()
+	}
 }
