@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vqaudio/vqaudio/train"
+	"github.com/vqaudio/vqaudio/units"
 )
 
 // TestPrior goes the whole way: a model, a prior over its codes, again where it stopped, bits per code; and what is refused.
@@ -112,5 +114,100 @@ func TestTrainPriorInterrupted(t *testing.T) {
 	}
 	if out := mustRun(t, line+" --steps 60"); !strings.Contains(out, "60 steps") {
 		t.Error(out)
+	}
+}
+
+// TestGenerate generates clips: to a file, to standard output, several at once, from a prompt; and wants of decode the same sound for
+// their units.
+func TestGenerate(t *testing.T) {
+	t.Chdir(t.TempDir())
+	cache := saveCorpus(t, ".", "two", "ann", "bob")
+	mustRun(t, "train vqvae --corpus "+cache+" --out model --preset tiny --steps 1")
+	mustRun(t, "train vqvae --corpus "+cache+" --out second --preset tiny --steps 20 --seed 7")
+	mustRun(t, "train prior --model model --out prior --corpus "+cache+" --preset tiny --steps 5")
+	const generate = "generate model --prior prior --speaker bob --seconds 0.31 "
+	mustRun(t, generate+"-o one.wav")
+	data := func(wav []byte) []byte { // of 16 bits
+		_, data, _ := bytes.Cut(wav, []byte("data"))
+		return data[4:]
+	}
+	one := data(readFile(t, "one.wav"))
+	if len(one) != 2*0.31*16000 {
+		t.Errorf("%d bytes", len(one))
+	}
+	if piped := mustRun(t, generate+"-o -"); !bytes.Equal(data([]byte(piped)), one) {
+		t.Error("standard output gets another clip")
+	}
+	mustRun(t, generate+"-o three --count 3 --units units.jsonl --threads 1")
+	mustRun(t, generate+"-o again --count 3 --threads 3")
+	mustRun(t, "decode model units.jsonl --speaker bob -o decoded")
+	for _, name := range []string{"0001.wav", "0002.wav", "0003.wav"} {
+		clip := readFile(t, filepath.Join("three", name))
+		if !bytes.Equal(clip, readFile(t, filepath.Join("again", name))) {
+			t.Errorf("%s depends on the number of threads", name)
+		}
+		if !bytes.HasPrefix(data(readFile(t, filepath.Join("decoded", name))), data(clip)) {
+			t.Errorf("%s: decode speaks its units otherwise", name)
+		}
+	}
+	if !bytes.Equal(readFile(t, "three/0001.wav"), readFile(t, "one.wav")) || bytes.Equal(readFile(t, "three/0002.wav"), readFile(t, "one.wav")) {
+		t.Error("of several the first clip is another than of one, or the second is not")
+	}
+
+	saveSound(t, "prompt.wav", 1603)
+	mustRun(t, generate+"-o long.wav --prompt prompt.wav --units long.jsonl")
+	mustRun(t, "encode model prompt.wav -o prompt.jsonl --precision float32")
+	first := func(name string) []int32 {
+		r, err := units.Open(name, units.JSONL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		u, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Units
+	}
+	if prompt, long := first("prompt.jsonl"), first("long.jsonl"); len(long) <= len(prompt) || !slices.Equal(long[:len(prompt)], prompt) {
+		t.Errorf("the units %v do not begin with those of the prompt, %v", long, prompt)
+	}
+	for _, flags := range []string{"--seed 2", "--unit-temperature 0.3", "--unit-top-k 1", "--unit-top-p 0.1", "--temperature 0.5", "--speaker ann", "--speaker ann:0.5,bob:0.5"} {
+		mustRun(t, generate+"-o other.wav "+flags)
+		if bytes.Equal(readFile(t, "other.wav"), readFile(t, "one.wav")) {
+			t.Errorf("%s changes nothing", flags)
+		}
+	}
+	for _, test := range []struct {
+		line   string
+		code   int
+		stderr string
+	}{
+		{"generate model --speaker bob -o x.wav", exitUsage, "want a model, --prior and -o"},
+		{"generate model --prior prior -o x.wav", exitUsage, "--speaker"},
+		{"generate model --prior prior --speaker bill -o x.wav", exitFailure, "bill"},
+		{"generate second --prior prior --speaker bob -o x.wav", exitFailure, "over the codes of model"},
+		{"generate model --prior model --speaker bob -o x.wav", exitFailure, "a prior of vqaudio"},
+		{"generate model --prior none --speaker bob -o x.wav", exitFailure, "none"},
+		{generate + "--seconds 0 -o x.wav", exitUsage, "--seconds 0"},
+		{generate + "--seconds 1e9 -o x.wav", exitUsage, "--seconds 1e+09"},
+		{generate + "--count 0 -o x.wav", exitUsage, "--count 0"},
+		{generate + "--count 2 -o -", exitUsage, "standard output"},
+		{generate + "--unit-top-p 2 -o x.wav", exitUsage, "--unit-top-p 2"},
+		{generate + "--unit-temperature -1 -o x.wav", exitUsage, "--unit-temperature -1"},
+		{generate + "--prompt none.wav -o x.wav", exitFailure, "none.wav"},
+		{generate + "--prompt prompt.wav -o prompt.wav", exitUsage, "take the place"},
+		{generate + "--units prior/best.safetensors -o x.wav", exitUsage, "take the place"},
+		{generate + "--format wav -o x.wav", exitUsage, "--format"},
+	} {
+		if _, stderr, code := runCommand(context.Background(), test.line); code != test.code || !strings.Contains(stderr, test.stderr) {
+			t.Errorf("%s: exit code %d, want %d, and %q:\n%s", test.line, code, test.code, test.stderr, stderr)
+		}
+	}
+	if _, err := os.Stat("x.wav"); err == nil {
+		t.Error("a refused call has left a file")
+	}
+	if _, stderr, code := runCommand(context.Background(), generate+"-o y.wav --speaker ann:0.5,bob:0.5"); code != exitOK || !strings.Contains(stderr, "does not know") {
+		t.Errorf("of a mixture: %q", stderr)
 	}
 }
