@@ -91,19 +91,45 @@ func PackMatVec(w []float32, in, out int) MatVec {
 // A nil start stands for zeros; with y itself as start the product is added to y. Apart from that nothing may overlap.
 func (m *MatVec) Mul(y, x, start []float32) {
 	checkMatVec("MatVec.Mul", m.In, m.Out, len(x), y, start)
+	m.mul(y, x, start, false)
+}
+
+// MulExact is Mul in an order of operations that is always the same:
+//
+//	for n in [0, Out):
+//	    sum = start[n]
+//	    for k in [0, In):
+//	        sum = round(sum + round(x[k] * W[k][n]))     round: to the nearest float32, ties to even
+//	    y[n] = sum
+//
+// Every tier, on every processor, gives the same, bit for bit (but for the bits of a NaN).
+func (m *MatVec) MulExact(y, x, start []float32) {
+	checkMatVec("MatVec.MulExact", m.In, m.Out, len(x), y, start)
+	m.mul(y, x, start, true)
+}
+
+func (m *MatVec) mul(y, x, start []float32, exact bool) {
 	k, whole := m.In, m.Out&^(matVecVector-1)
 	step := matVecColumns(4 * k)
 	for n := 0; n < whole; n += step {
 		to := min(n+step, whole)
-		matVec(y[n:to], x, m.w[n*k:to*k], sub(start, n, to))
+		m.columns(y[n:to], x, m.w[n*k:to*k], sub(start, n, to), exact)
 	}
 	if whole < m.Out {
 		var last [matVecVector]float32
 		if start != nil {
 			copy(last[:], start[whole:m.Out])
 		}
-		matVec(last[:], x, m.w[whole*k:], last[:])
+		m.columns(last[:], x, m.w[whole*k:], last[:], exact)
 		copy(y[whole:m.Out], last[:])
+	}
+}
+
+func (m *MatVec) columns(y, x, w, start []float32, exact bool) {
+	if exact {
+		matVecExact(y, x, w, start)
+	} else {
+		matVec(y, x, w, start)
 	}
 }
 
@@ -115,6 +141,22 @@ func matVecGeneric(y, x, w, start []float32) {
 		for _, xv := range x {
 			for j, wv := range w[:width] {
 				sums[j] += xv * wv
+			}
+			w = w[width:]
+		}
+		n += copy(y[n:], sums[:width])
+	}
+}
+
+// matVecExactGeneric is matVecGeneric with conversions that forbid a fused multiply-add.
+func matVecExactGeneric(y, x, w, start []float32) {
+	for n := 0; n < len(y); {
+		width := matVecWidth(len(y) - n)
+		var sums [matVecPanel]float32
+		copy(sums[:], sub(start, n, min(n+width, len(y))))
+		for _, xv := range x {
+			for j, wv := range w[:width] {
+				sums[j] += float32(xv * wv)
 			}
 			w = w[width:]
 		}

@@ -232,6 +232,193 @@ done:
 	VZEROUPPER
 	RET
 
+// func matVecExactAVX512(k int, n int, x *float32, w *float32, y *float32, start *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·matVecExactAVX512(SB), NOSPLIT, $0-48
+	MOVQ k+0(FP), AX
+	MOVQ n+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ w+24(FP), BX
+	MOVQ y+32(FP), SI
+	MOVQ start+40(FP), DI
+
+panels64:
+	CMPQ    CX, $0x40
+	JL      panel32
+	CMPQ    start+40(FP), $0x00
+	JE      nil64
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	JMP     started64
+
+nil64:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+
+started64:
+	MOVQ DX, R8
+	MOVQ AX, R9
+
+unrolled64:
+	CMPQ         R9, $0x02
+	JL           single64
+	VBROADCASTSS (R8), Z4
+	VMULPS       (BX), Z4, Z5
+	VADDPS       Z5, Z0, Z0
+	VMULPS       64(BX), Z4, Z5
+	VADDPS       Z5, Z1, Z1
+	VMULPS       128(BX), Z4, Z5
+	VADDPS       Z5, Z2, Z2
+	VMULPS       192(BX), Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	VBROADCASTSS 4(R8), Z4
+	VMULPS       256(BX), Z4, Z5
+	VADDPS       Z5, Z0, Z0
+	VMULPS       320(BX), Z4, Z5
+	VADDPS       Z5, Z1, Z1
+	VMULPS       384(BX), Z4, Z5
+	VADDPS       Z5, Z2, Z2
+	VMULPS       448(BX), Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	ADDQ         $0x00000008, R8
+	ADDQ         $0x00000200, BX
+	SUBQ         $0x02, R9
+	JMP          unrolled64
+
+single64:
+	TESTQ        R9, R9
+	JZ           summed64
+	VBROADCASTSS (R8), Z4
+	VMULPS       (BX), Z4, Z5
+	VADDPS       Z5, Z0, Z0
+	VMULPS       64(BX), Z4, Z5
+	VADDPS       Z5, Z1, Z1
+	VMULPS       128(BX), Z4, Z5
+	VADDPS       Z5, Z2, Z2
+	VMULPS       192(BX), Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000100, BX
+	DECQ         R9
+	JMP          single64
+
+summed64:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	VMOVUPS Z2, 128(SI)
+	VMOVUPS Z3, 192(SI)
+	ADDQ    $0x00000100, SI
+	ADDQ    $0x00000100, DI
+	SUBQ    $0x40, CX
+	JMP     panels64
+
+panel32:
+	CMPQ    CX, $0x20
+	JL      panel16
+	CMPQ    start+40(FP), $0x00
+	JE      nil32
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	JMP     started32
+
+nil32:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+
+started32:
+	MOVQ DX, R8
+	MOVQ AX, R9
+
+unrolled32:
+	CMPQ         R9, $0x02
+	JL           single32
+	VBROADCASTSS (R8), Z2
+	VMULPS       (BX), Z2, Z3
+	VADDPS       Z3, Z0, Z0
+	VMULPS       64(BX), Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VBROADCASTSS 4(R8), Z2
+	VMULPS       128(BX), Z2, Z3
+	VADDPS       Z3, Z0, Z0
+	VMULPS       192(BX), Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	ADDQ         $0x00000008, R8
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x02, R9
+	JMP          unrolled32
+
+single32:
+	TESTQ        R9, R9
+	JZ           summed32
+	VBROADCASTSS (R8), Z2
+	VMULPS       (BX), Z2, Z3
+	VADDPS       Z3, Z0, Z0
+	VMULPS       64(BX), Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000080, BX
+	DECQ         R9
+	JMP          single32
+
+summed32:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    $0x00000080, SI
+	ADDQ    $0x00000080, DI
+	SUBQ    $0x20, CX
+
+panel16:
+	CMPQ    CX, $0x10
+	JL      done
+	CMPQ    start+40(FP), $0x00
+	JE      nil16
+	VMOVUPS (DI), Z0
+	JMP     started16
+
+nil16:
+	VXORPS Z0, Z0, Z0
+
+started16:
+	MOVQ DX, CX
+
+unrolled16:
+	CMPQ         AX, $0x02
+	JL           single16
+	VBROADCASTSS (CX), Z1
+	VMULPS       (BX), Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS 4(CX), Z1
+	VMULPS       64(BX), Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	ADDQ         $0x00000008, CX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JMP          unrolled16
+
+single16:
+	TESTQ        AX, AX
+	JZ           summed16
+	VBROADCASTSS (CX), Z1
+	VMULPS       (BX), Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000040, BX
+	DECQ         AX
+	JMP          single16
+
+summed16:
+	VMOVUPS Z0, (SI)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, DI
+
+done:
+	VZEROUPPER
+	RET
+
 // func matVecBF16AVX512(k int, n int, x *float32, w *uint16, y *float32, start *float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·matVecBF16AVX512(SB), NOSPLIT, $0-48
@@ -835,6 +1022,256 @@ single16:
 	VBROADCASTSS (CX), Y2
 	VFMADD231PS  (BX), Y2, Y0
 	VFMADD231PS  32(BX), Y2, Y1
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000040, BX
+	DECQ         AX
+	JMP          single16
+
+summed16:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, DI
+
+done:
+	VZEROUPPER
+	RET
+
+// func matVecExactAVX2(k int, n int, x *float32, w *float32, y *float32, start *float32)
+// Requires: AVX
+TEXT ·matVecExactAVX2(SB), NOSPLIT, $0-48
+	MOVQ k+0(FP), AX
+	MOVQ n+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ w+24(FP), BX
+	MOVQ y+32(FP), SI
+	MOVQ start+40(FP), DI
+
+panels64:
+	CMPQ    CX, $0x40
+	JL      panel32
+	CMPQ    start+40(FP), $0x00
+	JE      nil64
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	VMOVUPS 128(DI), Y4
+	VMOVUPS 160(DI), Y5
+	VMOVUPS 192(DI), Y6
+	VMOVUPS 224(DI), Y7
+	JMP     started64
+
+nil64:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+started64:
+	MOVQ DX, R8
+	MOVQ AX, R9
+
+unrolled64:
+	CMPQ         R9, $0x02
+	JL           single64
+	VBROADCASTSS (R8), Y8
+	VMULPS       (BX), Y8, Y9
+	VADDPS       Y9, Y0, Y0
+	VMULPS       32(BX), Y8, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       64(BX), Y8, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       96(BX), Y8, Y9
+	VADDPS       Y9, Y3, Y3
+	VMULPS       128(BX), Y8, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       160(BX), Y8, Y9
+	VADDPS       Y9, Y5, Y5
+	VMULPS       192(BX), Y8, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       224(BX), Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VBROADCASTSS 4(R8), Y8
+	VMULPS       256(BX), Y8, Y9
+	VADDPS       Y9, Y0, Y0
+	VMULPS       288(BX), Y8, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       320(BX), Y8, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       352(BX), Y8, Y9
+	VADDPS       Y9, Y3, Y3
+	VMULPS       384(BX), Y8, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       416(BX), Y8, Y9
+	VADDPS       Y9, Y5, Y5
+	VMULPS       448(BX), Y8, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       480(BX), Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x00000008, R8
+	ADDQ         $0x00000200, BX
+	SUBQ         $0x02, R9
+	JMP          unrolled64
+
+single64:
+	TESTQ        R9, R9
+	JZ           summed64
+	VBROADCASTSS (R8), Y8
+	VMULPS       (BX), Y8, Y9
+	VADDPS       Y9, Y0, Y0
+	VMULPS       32(BX), Y8, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       64(BX), Y8, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       96(BX), Y8, Y9
+	VADDPS       Y9, Y3, Y3
+	VMULPS       128(BX), Y8, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       160(BX), Y8, Y9
+	VADDPS       Y9, Y5, Y5
+	VMULPS       192(BX), Y8, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       224(BX), Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000100, BX
+	DECQ         R9
+	JMP          single64
+
+summed64:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	VMOVUPS Y2, 64(SI)
+	VMOVUPS Y3, 96(SI)
+	VMOVUPS Y4, 128(SI)
+	VMOVUPS Y5, 160(SI)
+	VMOVUPS Y6, 192(SI)
+	VMOVUPS Y7, 224(SI)
+	ADDQ    $0x00000100, SI
+	ADDQ    $0x00000100, DI
+	SUBQ    $0x40, CX
+	JMP     panels64
+
+panel32:
+	CMPQ    CX, $0x20
+	JL      panel16
+	CMPQ    start+40(FP), $0x00
+	JE      nil32
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	JMP     started32
+
+nil32:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+started32:
+	MOVQ DX, R8
+	MOVQ AX, R9
+
+unrolled32:
+	CMPQ         R9, $0x02
+	JL           single32
+	VBROADCASTSS (R8), Y4
+	VMULPS       (BX), Y4, Y5
+	VADDPS       Y5, Y0, Y0
+	VMULPS       32(BX), Y4, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       64(BX), Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VMULPS       96(BX), Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	VBROADCASTSS 4(R8), Y4
+	VMULPS       128(BX), Y4, Y5
+	VADDPS       Y5, Y0, Y0
+	VMULPS       160(BX), Y4, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       192(BX), Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VMULPS       224(BX), Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         $0x00000008, R8
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x02, R9
+	JMP          unrolled32
+
+single32:
+	TESTQ        R9, R9
+	JZ           summed32
+	VBROADCASTSS (R8), Y4
+	VMULPS       (BX), Y4, Y5
+	VADDPS       Y5, Y0, Y0
+	VMULPS       32(BX), Y4, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       64(BX), Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VMULPS       96(BX), Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000080, BX
+	DECQ         R9
+	JMP          single32
+
+summed32:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	VMOVUPS Y2, 64(SI)
+	VMOVUPS Y3, 96(SI)
+	ADDQ    $0x00000080, SI
+	ADDQ    $0x00000080, DI
+	SUBQ    $0x20, CX
+
+panel16:
+	CMPQ    CX, $0x10
+	JL      done
+	CMPQ    start+40(FP), $0x00
+	JE      nil16
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	JMP     started16
+
+nil16:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+started16:
+	MOVQ DX, CX
+
+unrolled16:
+	CMPQ         AX, $0x02
+	JL           single16
+	VBROADCASTSS (CX), Y2
+	VMULPS       (BX), Y2, Y3
+	VADDPS       Y3, Y0, Y0
+	VMULPS       32(BX), Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VBROADCASTSS 4(CX), Y2
+	VMULPS       64(BX), Y2, Y3
+	VADDPS       Y3, Y0, Y0
+	VMULPS       96(BX), Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	ADDQ         $0x00000008, CX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JMP          unrolled16
+
+single16:
+	TESTQ        AX, AX
+	JZ           summed16
+	VBROADCASTSS (CX), Y2
+	VMULPS       (BX), Y2, Y3
+	VADDPS       Y3, Y0, Y0
+	VMULPS       32(BX), Y2, Y2
+	VADDPS       Y2, Y1, Y1
 	ADDQ         $0x00000004, CX
 	ADDQ         $0x00000040, BX
 	DECQ         AX

@@ -165,7 +165,22 @@ func pointers(names ...string) []reg.GPVirtual {
 
 // float32 weights.
 func (s isa) matVec() {
-	TEXT("matVec"+s.name, NOSPLIT, "func(k, n int, x, w, y, start *float32)")
+	s.floats("matVec", func(w operand.Mem, x, sum reg.VecVirtual) { VFMADD231PS(w, x, sum) })
+}
+
+// float32 weights, with products and sums each rounded: one sum for each column, in the order of the rows, as in the plain loop.
+func (s isa) matVecExact() {
+	s.sums = 1
+	s.floats("matVecExact", func(w operand.Mem, x, sum reg.VecVirtual) {
+		product := s.vec()
+		VMULPS(w, x, product)
+		VADDPS(product, sum, sum)
+	})
+}
+
+// floats emits a product with float32 weights: add adds that of w and x to sum.
+func (s isa) floats(name string, add func(w operand.Mem, x, sum reg.VecVirtual)) {
+	TEXT(name+s.name, NOSPLIT, "func(k, n int, x, w, y, start *float32)")
 	p := pointers("k", "n", "x", "w", "y", "start")
 	k, n, x, w, y, start := p[0], p[1], p[2], p[3], p[4], p[5]
 	s.panels(n, func(label string, vectors int) {
@@ -180,7 +195,7 @@ func (s isa) matVec() {
 			b := s.vec()
 			VBROADCASTSS(at(xk, 4*u), b)
 			for i, a := range sums[sum] {
-				VFMADD231PS(at(w, u*row+i*s.bytes()), b, a)
+				add(at(w, u*row+i*s.bytes()), b, a)
 			}
 		}, func(groups int) {
 			ADDQ(operand.U32(uint32(4*groups)), xk)
@@ -451,6 +466,7 @@ func main() {
 	ConstraintExpr("!noasm")
 	for _, s := range []isa{avx512, avx2} {
 		s.matVec()
+		s.matVecExact()
 		s.matVecBF16()
 		s.largestBits()
 		s.quantise()
