@@ -91,45 +91,57 @@ func PackMatVec(w []float32, in, out int) MatVec {
 // A nil start stands for zeros; with y itself as start the product is added to y. Apart from that nothing may overlap.
 func (m *MatVec) Mul(y, x, start []float32) {
 	checkMatVec("MatVec.Mul", m.In, m.Out, len(x), y, start)
-	m.mul(y, x, start, false)
-}
-
-// MulExact is Mul in an order of operations that is always the same:
-//
-//	for n in [0, Out):
-//	    sum = start[n]
-//	    for k in [0, In):
-//	        sum = round(sum + round(x[k] * W[k][n]))     round: to the nearest float32, ties to even
-//	    y[n] = sum
-//
-// Every tier, on every processor, gives the same, bit for bit (but for the bits of a NaN).
-func (m *MatVec) MulExact(y, x, start []float32) {
-	checkMatVec("MatVec.MulExact", m.In, m.Out, len(x), y, start)
-	m.mul(y, x, start, true)
-}
-
-func (m *MatVec) mul(y, x, start []float32, exact bool) {
 	k, whole := m.In, m.Out&^(matVecVector-1)
 	step := matVecColumns(4 * k)
 	for n := 0; n < whole; n += step {
 		to := min(n+step, whole)
-		m.columns(y[n:to], x, m.w[n*k:to*k], sub(start, n, to), exact)
+		matVec(y[n:to], x, m.w[n*k:to*k], sub(start, n, to))
 	}
 	if whole < m.Out {
 		var last [matVecVector]float32
 		if start != nil {
 			copy(last[:], start[whole:m.Out])
 		}
-		m.columns(last[:], x, m.w[whole*k:], last[:], exact)
+		matVec(last[:], x, m.w[whole*k:], last[:])
 		copy(y[whole:m.Out], last[:])
 	}
 }
 
-func (m *MatVec) columns(y, x, w, start []float32, exact bool) {
-	if exact {
-		matVecExact(y, x, w, start)
-	} else {
-		matVec(y, x, w, start)
+// MulExact multiplies each of so many rows, x [rows, In], as Mul does one, in an order of operations that is always the same; start
+// and y are [rows, Out]:
+//
+//	for r in [0, rows), n in [0, Out):
+//	    sum = start[r][n]
+//	    for k in [0, In):
+//	        sum = round(sum + round(x[r][k] * W[k][n]))     round: to the nearest float32, ties to even
+//	    y[r][n] = sum
+//
+// Every tier, on every processor, gives the same, bit for bit (but for the bits of a NaN). A panel of the matrix is read once for all
+// rows.
+func (m *MatVec) MulExact(rows int, y, x, start []float32) {
+	if len(x) != rows*m.In || len(y) != rows*m.Out || start != nil && len(start) != len(y) {
+		panic(fmt.Sprintf("kernel.MatVec.MulExact: matrix is [%d, %d], but x has %d elements for %d rows, y %d, start %d", m.In, m.Out,
+			len(x), rows, len(y), len(start)))
+	}
+	for n := 0; n < m.Out; {
+		width := matVecWidth(m.Out - n)
+		to := min(n+width, m.Out)
+		w := m.w[n*m.In : (n+width)*m.In]
+		for r := range rows {
+			xr, yr, sr := x[r*m.In:][:m.In], y[r*m.Out+n:r*m.Out+to], start
+			if start != nil {
+				sr = start[r*m.Out+n : r*m.Out+to]
+			}
+			if to-n == width {
+				matVecExact(yr, xr, w, sr)
+				continue
+			}
+			var last [matVecVector]float32
+			copy(last[:], sr)
+			matVecExact(last[:], xr, w, last[:])
+			copy(yr, last[:])
+		}
+		n = to
 	}
 }
 

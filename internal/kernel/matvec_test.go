@@ -173,7 +173,7 @@ func TestMatVecPlace(t *testing.T) {
 	})
 }
 
-// mvExact is MulExact in float64, in which products and sums of two float32 are exact or, rounded to float32, rounded once.
+// mvExact is MulExact of a row in float64, in which products and sums of two float32 are exact or, rounded to float32, rounded once.
 func mvExact(start, x, w []float32, out int) []float32 {
 	y := make([]float32, out)
 	copy(y, start)
@@ -191,15 +191,15 @@ func TestMatVecExact(t *testing.T) {
 	forEachSetting(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(15, 16))
 		for i, shape := range mvShapes() {
-			in, out := shape[0], shape[1]
-			w, x, start, y := mvRandom(r, in*out).part, mvRandom(r, in), mvRandom(r, out), mvRandom(r, out)
+			in, out, rows := shape[0], shape[1], []int{1, 3, 0, 2}[i%4]
+			w, x, start, y := mvRandom(r, in*out).part, mvRandom(r, rows*in), mvRandom(r, rows*out), mvRandom(r, rows*out)
 			if i%2 == 1 {
 				samples(r, w, 1)
 				samples(r, x.part, 1e-3)
 			}
 			m := PackMatVec(w, in, out)
 			for mode, name := range []string{"nil", "start", "accumulate"} {
-				what := fmt.Sprintf("%d x %d, %s", in, out, name)
+				what := fmt.Sprintf("%d x %d, %d rows, %s", in, out, rows, name)
 				s := start.part
 				switch mode {
 				case 0:
@@ -207,8 +207,11 @@ func TestMatVecExact(t *testing.T) {
 				case 2:
 					s = y.part
 				}
-				want := mvExact(s, x.part, w, out)
-				m.MulExact(y.part, x.part, s)
+				var want []float32
+				for row := range rows {
+					want = append(want, mvExact(s[min(row*out, len(s)):], x.part[row*in:][:in], w, out)...)
+				}
+				m.MulExact(rows, y.part, x.part, s)
 				mvEqual(t, what, y.part, want)
 				x.check(t, what)
 				y.check(t, what)
@@ -415,8 +418,8 @@ func TestMatVecPanics(t *testing.T) {
 		"kernel.MatVec.Mul: matrix is [2, 3], but x has 3 elements, y 3, start 0": func() {
 			m.Mul(make([]float32, 3), make([]float32, 3), nil)
 		},
-		"kernel.MatVec.MulExact: matrix is [2, 3], but x has 2 elements, y 2, start 0": func() {
-			m.MulExact(make([]float32, 2), make([]float32, 2), nil)
+		"kernel.MatVec.MulExact: matrix is [2, 3], but x has 2 elements for 1 rows, y 2, start 0": func() {
+			m.MulExact(1, make([]float32, 2), make([]float32, 2), nil)
 		},
 		"kernel.MatVecBF16.Mul: matrix is [2, 3], but x has 2 elements, y 2, start 0": func() {
 			half.Mul(make([]float32, 2), make([]float32, 2), nil)
@@ -448,7 +451,7 @@ func TestMatVecAllocates(t *testing.T) {
 		x, y, q := make([]float32, in), make([]float32, out), make([]uint8, in)
 		if n := testing.AllocsPerRun(10, func() {
 			m.Mul(y, x, y)
-			m.MulExact(y, x, y)
+			m.MulExact(1, y, x, y)
 			half.Mul(y, x, y)
 			QuantiseInt8(q, x, QuantiseScale(x))
 			int8s.Mul(y, q, 1, y)
@@ -487,7 +490,7 @@ func FuzzMatVec(f *testing.F) {
 			y, q := mvRandom(r, out), mvNew[uint8](r, in)
 			m.Mul(y.part, x.part, start.part)
 			mvCheck(t, s.String(), y.part, start.part, x.part, widen(w), in, out)
-			m.MulExact(y.part, x.part, start.part)
+			m.MulExact(1, y.part, x.part, start.part)
 			mvEqual(t, s.String(), y.part, exact)
 			half.Mul(y.part, x.part, start.part)
 			mvCheck(t, s.String(), y.part, start.part, x.part, half64, in, out)
@@ -518,7 +521,7 @@ func BenchmarkMatVec(b *testing.B) {
 				mul   func()
 			}{
 				{"f32", 4, func() { m.Mul(y, x, y) }},
-				{"exact", 4, func() { m.MulExact(y, x, y) }},
+				{"exact", 4, func() { m.MulExact(1, y, x, y) }},
 				{"bf16", 2, func() { half.Mul(y, x, y) }},
 				{"int8", 1, func() { int8s.Mul(y, q, 1, y) }},
 			} {
