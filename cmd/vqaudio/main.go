@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 		Commands: []*cli.Command{
 			corpusCommand(), estimateCommand(), trainCommand(), experimentCommand(), evaluateCommand(), infoCommand(), exportCommand(), encodeCommand(), unitsCommand(),
-			decodeCommand(), convertCommand(), generateCommand(), speakerCommand(), probeCommand(), plotCommand(), benchCommand(),
+			decodeCommand(), convertCommand(), generateCommand(), compressCommand(), decompressCommand(), speakerCommand(), probeCommand(), plotCommand(), benchCommand(),
 		},
 		HideVersion:    false,
 		Writer:         stdout,

@@ -108,6 +108,44 @@ func (m *MatVec) Mul(y, x, start []float32) {
 	}
 }
 
+// MulExact multiplies each of so many rows, x [rows, In], as Mul does one, in an order of operations that is always the same; start
+// and y are [rows, Out]:
+//
+//	for r in [0, rows), n in [0, Out):
+//	    sum = start[r][n]
+//	    for k in [0, In):
+//	        sum = round(sum + round(x[r][k] * W[k][n]))     round: to the nearest float32, ties to even
+//	    y[r][n] = sum
+//
+// Every tier, on every processor, gives the same, bit for bit (but for the bits of a NaN). A panel of the matrix is read once for all
+// rows.
+func (m *MatVec) MulExact(rows int, y, x, start []float32) {
+	if len(x) != rows*m.In || len(y) != rows*m.Out || start != nil && len(start) != len(y) {
+		panic(fmt.Sprintf("kernel.MatVec.MulExact: matrix is [%d, %d], but x has %d elements for %d rows, y %d, start %d", m.In, m.Out,
+			len(x), rows, len(y), len(start)))
+	}
+	for n := 0; n < m.Out; {
+		width := matVecWidth(m.Out - n)
+		to := min(n+width, m.Out)
+		w := m.w[n*m.In : (n+width)*m.In]
+		for r := range rows {
+			xr, yr, sr := x[r*m.In:][:m.In], y[r*m.Out+n:r*m.Out+to], start
+			if start != nil {
+				sr = start[r*m.Out+n : r*m.Out+to]
+			}
+			if to-n == width {
+				matVecExact(yr, xr, w, sr)
+				continue
+			}
+			var last [matVecVector]float32
+			copy(last[:], sr)
+			matVecExact(last[:], xr, w, last[:])
+			copy(yr, last[:])
+		}
+		n = to
+	}
+}
+
 func matVecGeneric(y, x, w, start []float32) {
 	for n := 0; n < len(y); {
 		width := matVecWidth(len(y) - n)
@@ -116,6 +154,22 @@ func matVecGeneric(y, x, w, start []float32) {
 		for _, xv := range x {
 			for j, wv := range w[:width] {
 				sums[j] += xv * wv
+			}
+			w = w[width:]
+		}
+		n += copy(y[n:], sums[:width])
+	}
+}
+
+// matVecExactGeneric is matVecGeneric with conversions that forbid a fused multiply-add.
+func matVecExactGeneric(y, x, w, start []float32) {
+	for n := 0; n < len(y); {
+		width := matVecWidth(len(y) - n)
+		var sums [matVecPanel]float32
+		copy(sums[:], sub(start, n, min(n+width, len(y))))
+		for _, xv := range x {
+			for j, wv := range w[:width] {
+				sums[j] += float32(xv * wv)
 			}
 			w = w[width:]
 		}

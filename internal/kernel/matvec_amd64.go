@@ -13,6 +13,12 @@ func matVecAVX512(k, n int, x, w, y, start *float32)
 func matVecAVX2(k, n int, x, w, y, start *float32)
 
 //go:noescape
+func matVecExactAVX512(k, n int, x, w, y, start *float32)
+
+//go:noescape
+func matVecExactAVX2(k, n int, x, w, y, start *float32)
+
+//go:noescape
 func matVecBF16AVX512(k, n int, x *float32, w *uint16, y, start *float32)
 
 //go:noescape
@@ -49,6 +55,18 @@ func matVec(y, x, w, start []float32) {
 		matVecAVX2(len(x), len(y), px, pw, py, ps)
 	default:
 		matVecGeneric(y, x, w, start)
+	}
+}
+
+func matVecExact(y, x, w, start []float32) {
+	px, pw, py, ps := unsafe.SliceData(x), unsafe.SliceData(w), unsafe.SliceData(y), unsafe.SliceData(start)
+	switch active.Tier {
+	case AVX512:
+		matVecExactAVX512(len(x), len(y), px, pw, py, ps)
+	case AVX2:
+		matVecExactAVX2(len(x), len(y), px, pw, py, ps)
+	default:
+		matVecExactGeneric(y, x, w, start)
 	}
 }
 

@@ -449,6 +449,586 @@ done:
 	VZEROUPPER
 	RET
 
+// func matVecExactAVX512(k int, n int, x *float32, w *float32, y *float32, start *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·matVecExactAVX512(SB), NOSPLIT, $0-48
+	MOVQ k+0(FP), AX
+	MOVQ n+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ w+24(FP), BX
+	MOVQ y+32(FP), SI
+	MOVQ start+40(FP), DI
+
+panels192:
+	CMPQ    CX, $0x000000c0
+	JL      panels128
+	CMPQ    CX, $0x00000100
+	JE      panels128
+	CMPQ    start+40(FP), $0x00
+	JE      nil192
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	VMOVUPS 256(DI), Z4
+	VMOVUPS 320(DI), Z5
+	VMOVUPS 384(DI), Z6
+	VMOVUPS 448(DI), Z7
+	VMOVUPS 512(DI), Z8
+	VMOVUPS 576(DI), Z9
+	VMOVUPS 640(DI), Z10
+	VMOVUPS 704(DI), Z11
+	JMP     started192
+
+nil192:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+
+started192:
+	MOVQ   DX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x00000100, AX, R10
+	LEAQ   (BX)(R10*1), R11
+	LEAQ   (R11)(R10*1), R10
+
+unrolled192:
+	CMPQ         R9, $0x04
+	JL           single192
+	VBROADCASTSS (R8), Z12
+	VMULPS       (BX), Z12, Z13
+	VADDPS       Z13, Z0, Z0
+	VMULPS       64(BX), Z12, Z13
+	VADDPS       Z13, Z1, Z1
+	VMULPS       128(BX), Z12, Z13
+	VADDPS       Z13, Z2, Z2
+	VMULPS       192(BX), Z12, Z13
+	VADDPS       Z13, Z3, Z3
+	VMULPS       (R11), Z12, Z13
+	VADDPS       Z13, Z4, Z4
+	VMULPS       64(R11), Z12, Z13
+	VADDPS       Z13, Z5, Z5
+	VMULPS       128(R11), Z12, Z13
+	VADDPS       Z13, Z6, Z6
+	VMULPS       192(R11), Z12, Z13
+	VADDPS       Z13, Z7, Z7
+	VMULPS       (R10), Z12, Z13
+	VADDPS       Z13, Z8, Z8
+	VMULPS       64(R10), Z12, Z13
+	VADDPS       Z13, Z9, Z9
+	VMULPS       128(R10), Z12, Z13
+	VADDPS       Z13, Z10, Z10
+	VMULPS       192(R10), Z12, Z12
+	VADDPS       Z12, Z11, Z11
+	VBROADCASTSS 4(R8), Z12
+	VMULPS       256(BX), Z12, Z13
+	VADDPS       Z13, Z0, Z0
+	VMULPS       320(BX), Z12, Z13
+	VADDPS       Z13, Z1, Z1
+	VMULPS       384(BX), Z12, Z13
+	VADDPS       Z13, Z2, Z2
+	VMULPS       448(BX), Z12, Z13
+	VADDPS       Z13, Z3, Z3
+	VMULPS       256(R11), Z12, Z13
+	VADDPS       Z13, Z4, Z4
+	VMULPS       320(R11), Z12, Z13
+	VADDPS       Z13, Z5, Z5
+	VMULPS       384(R11), Z12, Z13
+	VADDPS       Z13, Z6, Z6
+	VMULPS       448(R11), Z12, Z13
+	VADDPS       Z13, Z7, Z7
+	VMULPS       256(R10), Z12, Z13
+	VADDPS       Z13, Z8, Z8
+	VMULPS       320(R10), Z12, Z13
+	VADDPS       Z13, Z9, Z9
+	VMULPS       384(R10), Z12, Z13
+	VADDPS       Z13, Z10, Z10
+	VMULPS       448(R10), Z12, Z12
+	VADDPS       Z12, Z11, Z11
+	VBROADCASTSS 8(R8), Z12
+	VMULPS       512(BX), Z12, Z13
+	VADDPS       Z13, Z0, Z0
+	VMULPS       576(BX), Z12, Z13
+	VADDPS       Z13, Z1, Z1
+	VMULPS       640(BX), Z12, Z13
+	VADDPS       Z13, Z2, Z2
+	VMULPS       704(BX), Z12, Z13
+	VADDPS       Z13, Z3, Z3
+	VMULPS       512(R11), Z12, Z13
+	VADDPS       Z13, Z4, Z4
+	VMULPS       576(R11), Z12, Z13
+	VADDPS       Z13, Z5, Z5
+	VMULPS       640(R11), Z12, Z13
+	VADDPS       Z13, Z6, Z6
+	VMULPS       704(R11), Z12, Z13
+	VADDPS       Z13, Z7, Z7
+	VMULPS       512(R10), Z12, Z13
+	VADDPS       Z13, Z8, Z8
+	VMULPS       576(R10), Z12, Z13
+	VADDPS       Z13, Z9, Z9
+	VMULPS       640(R10), Z12, Z13
+	VADDPS       Z13, Z10, Z10
+	VMULPS       704(R10), Z12, Z12
+	VADDPS       Z12, Z11, Z11
+	VBROADCASTSS 12(R8), Z12
+	VMULPS       768(BX), Z12, Z13
+	VADDPS       Z13, Z0, Z0
+	VMULPS       832(BX), Z12, Z13
+	VADDPS       Z13, Z1, Z1
+	VMULPS       896(BX), Z12, Z13
+	VADDPS       Z13, Z2, Z2
+	VMULPS       960(BX), Z12, Z13
+	VADDPS       Z13, Z3, Z3
+	VMULPS       768(R11), Z12, Z13
+	VADDPS       Z13, Z4, Z4
+	VMULPS       832(R11), Z12, Z13
+	VADDPS       Z13, Z5, Z5
+	VMULPS       896(R11), Z12, Z13
+	VADDPS       Z13, Z6, Z6
+	VMULPS       960(R11), Z12, Z13
+	VADDPS       Z13, Z7, Z7
+	VMULPS       768(R10), Z12, Z13
+	VADDPS       Z13, Z8, Z8
+	VMULPS       832(R10), Z12, Z13
+	VADDPS       Z13, Z9, Z9
+	VMULPS       896(R10), Z12, Z13
+	VADDPS       Z13, Z10, Z10
+	VMULPS       960(R10), Z12, Z12
+	VADDPS       Z12, Z11, Z11
+	ADDQ         $0x00000010, R8
+	ADDQ         $0x00000400, BX
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x00000400, R10
+	SUBQ         $0x04, R9
+	JMP          unrolled192
+
+single192:
+	TESTQ        R9, R9
+	JZ           summed192
+	VBROADCASTSS (R8), Z12
+	VMULPS       (BX), Z12, Z13
+	VADDPS       Z13, Z0, Z0
+	VMULPS       64(BX), Z12, Z13
+	VADDPS       Z13, Z1, Z1
+	VMULPS       128(BX), Z12, Z13
+	VADDPS       Z13, Z2, Z2
+	VMULPS       192(BX), Z12, Z13
+	VADDPS       Z13, Z3, Z3
+	VMULPS       (R11), Z12, Z13
+	VADDPS       Z13, Z4, Z4
+	VMULPS       64(R11), Z12, Z13
+	VADDPS       Z13, Z5, Z5
+	VMULPS       128(R11), Z12, Z13
+	VADDPS       Z13, Z6, Z6
+	VMULPS       192(R11), Z12, Z13
+	VADDPS       Z13, Z7, Z7
+	VMULPS       (R10), Z12, Z13
+	VADDPS       Z13, Z8, Z8
+	VMULPS       64(R10), Z12, Z13
+	VADDPS       Z13, Z9, Z9
+	VMULPS       128(R10), Z12, Z13
+	VADDPS       Z13, Z10, Z10
+	VMULPS       192(R10), Z12, Z12
+	VADDPS       Z12, Z11, Z11
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000100, R11
+	ADDQ         $0x00000100, R10
+	DECQ         R9
+	JMP          single192
+
+summed192:
+	MOVQ    R10, BX
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	VMOVUPS Z2, 128(SI)
+	VMOVUPS Z3, 192(SI)
+	VMOVUPS Z4, 256(SI)
+	VMOVUPS Z5, 320(SI)
+	VMOVUPS Z6, 384(SI)
+	VMOVUPS Z7, 448(SI)
+	VMOVUPS Z8, 512(SI)
+	VMOVUPS Z9, 576(SI)
+	VMOVUPS Z10, 640(SI)
+	VMOVUPS Z11, 704(SI)
+	ADDQ    $0x00000300, SI
+	ADDQ    $0x00000300, DI
+	SUBQ    $0x000000c0, CX
+	JMP     panels192
+
+panels128:
+	CMPQ    CX, $0x00000080
+	JL      panels64
+	CMPQ    start+40(FP), $0x00
+	JE      nil128
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	VMOVUPS 256(DI), Z4
+	VMOVUPS 320(DI), Z5
+	VMOVUPS 384(DI), Z6
+	VMOVUPS 448(DI), Z7
+	JMP     started128
+
+nil128:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+
+started128:
+	MOVQ   DX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x00000100, AX, R10
+	LEAQ   (BX)(R10*1), R10
+
+unrolled128:
+	CMPQ         R9, $0x04
+	JL           single128
+	VBROADCASTSS (R8), Z8
+	VMULPS       (BX), Z8, Z9
+	VADDPS       Z9, Z0, Z0
+	VMULPS       64(BX), Z8, Z9
+	VADDPS       Z9, Z1, Z1
+	VMULPS       128(BX), Z8, Z9
+	VADDPS       Z9, Z2, Z2
+	VMULPS       192(BX), Z8, Z9
+	VADDPS       Z9, Z3, Z3
+	VMULPS       (R10), Z8, Z9
+	VADDPS       Z9, Z4, Z4
+	VMULPS       64(R10), Z8, Z9
+	VADDPS       Z9, Z5, Z5
+	VMULPS       128(R10), Z8, Z9
+	VADDPS       Z9, Z6, Z6
+	VMULPS       192(R10), Z8, Z8
+	VADDPS       Z8, Z7, Z7
+	VBROADCASTSS 4(R8), Z8
+	VMULPS       256(BX), Z8, Z9
+	VADDPS       Z9, Z0, Z0
+	VMULPS       320(BX), Z8, Z9
+	VADDPS       Z9, Z1, Z1
+	VMULPS       384(BX), Z8, Z9
+	VADDPS       Z9, Z2, Z2
+	VMULPS       448(BX), Z8, Z9
+	VADDPS       Z9, Z3, Z3
+	VMULPS       256(R10), Z8, Z9
+	VADDPS       Z9, Z4, Z4
+	VMULPS       320(R10), Z8, Z9
+	VADDPS       Z9, Z5, Z5
+	VMULPS       384(R10), Z8, Z9
+	VADDPS       Z9, Z6, Z6
+	VMULPS       448(R10), Z8, Z8
+	VADDPS       Z8, Z7, Z7
+	VBROADCASTSS 8(R8), Z8
+	VMULPS       512(BX), Z8, Z9
+	VADDPS       Z9, Z0, Z0
+	VMULPS       576(BX), Z8, Z9
+	VADDPS       Z9, Z1, Z1
+	VMULPS       640(BX), Z8, Z9
+	VADDPS       Z9, Z2, Z2
+	VMULPS       704(BX), Z8, Z9
+	VADDPS       Z9, Z3, Z3
+	VMULPS       512(R10), Z8, Z9
+	VADDPS       Z9, Z4, Z4
+	VMULPS       576(R10), Z8, Z9
+	VADDPS       Z9, Z5, Z5
+	VMULPS       640(R10), Z8, Z9
+	VADDPS       Z9, Z6, Z6
+	VMULPS       704(R10), Z8, Z8
+	VADDPS       Z8, Z7, Z7
+	VBROADCASTSS 12(R8), Z8
+	VMULPS       768(BX), Z8, Z9
+	VADDPS       Z9, Z0, Z0
+	VMULPS       832(BX), Z8, Z9
+	VADDPS       Z9, Z1, Z1
+	VMULPS       896(BX), Z8, Z9
+	VADDPS       Z9, Z2, Z2
+	VMULPS       960(BX), Z8, Z9
+	VADDPS       Z9, Z3, Z3
+	VMULPS       768(R10), Z8, Z9
+	VADDPS       Z9, Z4, Z4
+	VMULPS       832(R10), Z8, Z9
+	VADDPS       Z9, Z5, Z5
+	VMULPS       896(R10), Z8, Z9
+	VADDPS       Z9, Z6, Z6
+	VMULPS       960(R10), Z8, Z8
+	VADDPS       Z8, Z7, Z7
+	ADDQ         $0x00000010, R8
+	ADDQ         $0x00000400, BX
+	ADDQ         $0x00000400, R10
+	SUBQ         $0x04, R9
+	JMP          unrolled128
+
+single128:
+	TESTQ        R9, R9
+	JZ           summed128
+	VBROADCASTSS (R8), Z8
+	VMULPS       (BX), Z8, Z9
+	VADDPS       Z9, Z0, Z0
+	VMULPS       64(BX), Z8, Z9
+	VADDPS       Z9, Z1, Z1
+	VMULPS       128(BX), Z8, Z9
+	VADDPS       Z9, Z2, Z2
+	VMULPS       192(BX), Z8, Z9
+	VADDPS       Z9, Z3, Z3
+	VMULPS       (R10), Z8, Z9
+	VADDPS       Z9, Z4, Z4
+	VMULPS       64(R10), Z8, Z9
+	VADDPS       Z9, Z5, Z5
+	VMULPS       128(R10), Z8, Z9
+	VADDPS       Z9, Z6, Z6
+	VMULPS       192(R10), Z8, Z8
+	VADDPS       Z8, Z7, Z7
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000100, R10
+	DECQ         R9
+	JMP          single128
+
+summed128:
+	MOVQ    R10, BX
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	VMOVUPS Z2, 128(SI)
+	VMOVUPS Z3, 192(SI)
+	VMOVUPS Z4, 256(SI)
+	VMOVUPS Z5, 320(SI)
+	VMOVUPS Z6, 384(SI)
+	VMOVUPS Z7, 448(SI)
+	ADDQ    $0x00000200, SI
+	ADDQ    $0x00000200, DI
+	SUBQ    $0x00000080, CX
+	JMP     panels128
+
+panels64:
+	CMPQ    CX, $0x40
+	JL      panel32
+	CMPQ    start+40(FP), $0x00
+	JE      nil64
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	JMP     started64
+
+nil64:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+
+started64:
+	MOVQ   DX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x00000100, AX, R10
+
+unrolled64:
+	CMPQ         R9, $0x04
+	JL           single64
+	VBROADCASTSS (R8), Z4
+	VMULPS       (BX), Z4, Z5
+	VADDPS       Z5, Z0, Z0
+	VMULPS       64(BX), Z4, Z5
+	VADDPS       Z5, Z1, Z1
+	VMULPS       128(BX), Z4, Z5
+	VADDPS       Z5, Z2, Z2
+	VMULPS       192(BX), Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	VBROADCASTSS 4(R8), Z4
+	VMULPS       256(BX), Z4, Z5
+	VADDPS       Z5, Z0, Z0
+	VMULPS       320(BX), Z4, Z5
+	VADDPS       Z5, Z1, Z1
+	VMULPS       384(BX), Z4, Z5
+	VADDPS       Z5, Z2, Z2
+	VMULPS       448(BX), Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	VBROADCASTSS 8(R8), Z4
+	VMULPS       512(BX), Z4, Z5
+	VADDPS       Z5, Z0, Z0
+	VMULPS       576(BX), Z4, Z5
+	VADDPS       Z5, Z1, Z1
+	VMULPS       640(BX), Z4, Z5
+	VADDPS       Z5, Z2, Z2
+	VMULPS       704(BX), Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	VBROADCASTSS 12(R8), Z4
+	VMULPS       768(BX), Z4, Z5
+	VADDPS       Z5, Z0, Z0
+	VMULPS       832(BX), Z4, Z5
+	VADDPS       Z5, Z1, Z1
+	VMULPS       896(BX), Z4, Z5
+	VADDPS       Z5, Z2, Z2
+	VMULPS       960(BX), Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	ADDQ         $0x00000010, R8
+	ADDQ         $0x00000400, BX
+	SUBQ         $0x04, R9
+	JMP          unrolled64
+
+single64:
+	TESTQ        R9, R9
+	JZ           summed64
+	VBROADCASTSS (R8), Z4
+	VMULPS       (BX), Z4, Z5
+	VADDPS       Z5, Z0, Z0
+	VMULPS       64(BX), Z4, Z5
+	VADDPS       Z5, Z1, Z1
+	VMULPS       128(BX), Z4, Z5
+	VADDPS       Z5, Z2, Z2
+	VMULPS       192(BX), Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000100, BX
+	DECQ         R9
+	JMP          single64
+
+summed64:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	VMOVUPS Z2, 128(SI)
+	VMOVUPS Z3, 192(SI)
+	ADDQ    $0x00000100, SI
+	ADDQ    $0x00000100, DI
+	SUBQ    $0x40, CX
+	JMP     panels64
+
+panel32:
+	CMPQ    CX, $0x20
+	JL      panel16
+	CMPQ    start+40(FP), $0x00
+	JE      nil32
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	JMP     started32
+
+nil32:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+
+started32:
+	MOVQ   DX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x00000080, AX, R10
+
+unrolled32:
+	CMPQ         R9, $0x04
+	JL           single32
+	VBROADCASTSS (R8), Z2
+	VMULPS       (BX), Z2, Z3
+	VADDPS       Z3, Z0, Z0
+	VMULPS       64(BX), Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VBROADCASTSS 4(R8), Z2
+	VMULPS       128(BX), Z2, Z3
+	VADDPS       Z3, Z0, Z0
+	VMULPS       192(BX), Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VBROADCASTSS 8(R8), Z2
+	VMULPS       256(BX), Z2, Z3
+	VADDPS       Z3, Z0, Z0
+	VMULPS       320(BX), Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VBROADCASTSS 12(R8), Z2
+	VMULPS       384(BX), Z2, Z3
+	VADDPS       Z3, Z0, Z0
+	VMULPS       448(BX), Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	ADDQ         $0x00000010, R8
+	ADDQ         $0x00000200, BX
+	SUBQ         $0x04, R9
+	JMP          unrolled32
+
+single32:
+	TESTQ        R9, R9
+	JZ           summed32
+	VBROADCASTSS (R8), Z2
+	VMULPS       (BX), Z2, Z3
+	VADDPS       Z3, Z0, Z0
+	VMULPS       64(BX), Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000080, BX
+	DECQ         R9
+	JMP          single32
+
+summed32:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    $0x00000080, SI
+	ADDQ    $0x00000080, DI
+	SUBQ    $0x20, CX
+
+panel16:
+	CMPQ    CX, $0x10
+	JL      done
+	CMPQ    start+40(FP), $0x00
+	JE      nil16
+	VMOVUPS (DI), Z0
+	JMP     started16
+
+nil16:
+	VXORPS Z0, Z0, Z0
+
+started16:
+	MOVQ   DX, CX
+	MOVQ   AX, DX
+	IMUL3Q $0x00000040, AX, AX
+
+unrolled16:
+	CMPQ         DX, $0x04
+	JL           single16
+	VBROADCASTSS (CX), Z1
+	VMULPS       (BX), Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS 4(CX), Z1
+	VMULPS       64(BX), Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS 8(CX), Z1
+	VMULPS       128(BX), Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS 12(CX), Z1
+	VMULPS       192(BX), Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x04, DX
+	JMP          unrolled16
+
+single16:
+	TESTQ        DX, DX
+	JZ           summed16
+	VBROADCASTSS (CX), Z1
+	VMULPS       (BX), Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000040, BX
+	DECQ         DX
+	JMP          single16
+
+summed16:
+	VMOVUPS Z0, (SI)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, DI
+
+done:
+	VZEROUPPER
+	RET
+
 // func matVecBF16AVX512(k int, n int, x *float32, w *uint16, y *float32, start *float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·matVecBF16AVX512(SB), NOSPLIT, $0-48
@@ -1582,6 +2162,322 @@ single16:
 	VBROADCASTSS (CX), Y2
 	VFMADD231PS  (BX), Y2, Y0
 	VFMADD231PS  32(BX), Y2, Y1
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000040, BX
+	DECQ         DX
+	JMP          single16
+
+summed16:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, DI
+
+done:
+	VZEROUPPER
+	RET
+
+// func matVecExactAVX2(k int, n int, x *float32, w *float32, y *float32, start *float32)
+// Requires: AVX
+TEXT ·matVecExactAVX2(SB), NOSPLIT, $0-48
+	MOVQ k+0(FP), AX
+	MOVQ n+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ w+24(FP), BX
+	MOVQ y+32(FP), SI
+	MOVQ start+40(FP), DI
+
+panels64:
+	CMPQ    CX, $0x40
+	JL      panel32
+	CMPQ    start+40(FP), $0x00
+	JE      nil64
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	VMOVUPS 128(DI), Y4
+	VMOVUPS 160(DI), Y5
+	VMOVUPS 192(DI), Y6
+	VMOVUPS 224(DI), Y7
+	JMP     started64
+
+nil64:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+started64:
+	MOVQ   DX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x00000100, AX, R10
+
+unrolled64:
+	CMPQ         R9, $0x04
+	JL           single64
+	VBROADCASTSS (R8), Y8
+	VMULPS       (BX), Y8, Y9
+	VADDPS       Y9, Y0, Y0
+	VMULPS       32(BX), Y8, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       64(BX), Y8, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       96(BX), Y8, Y9
+	VADDPS       Y9, Y3, Y3
+	VMULPS       128(BX), Y8, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       160(BX), Y8, Y9
+	VADDPS       Y9, Y5, Y5
+	VMULPS       192(BX), Y8, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       224(BX), Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VBROADCASTSS 4(R8), Y8
+	VMULPS       256(BX), Y8, Y9
+	VADDPS       Y9, Y0, Y0
+	VMULPS       288(BX), Y8, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       320(BX), Y8, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       352(BX), Y8, Y9
+	VADDPS       Y9, Y3, Y3
+	VMULPS       384(BX), Y8, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       416(BX), Y8, Y9
+	VADDPS       Y9, Y5, Y5
+	VMULPS       448(BX), Y8, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       480(BX), Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VBROADCASTSS 8(R8), Y8
+	VMULPS       512(BX), Y8, Y9
+	VADDPS       Y9, Y0, Y0
+	VMULPS       544(BX), Y8, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       576(BX), Y8, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       608(BX), Y8, Y9
+	VADDPS       Y9, Y3, Y3
+	VMULPS       640(BX), Y8, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       672(BX), Y8, Y9
+	VADDPS       Y9, Y5, Y5
+	VMULPS       704(BX), Y8, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       736(BX), Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VBROADCASTSS 12(R8), Y8
+	VMULPS       768(BX), Y8, Y9
+	VADDPS       Y9, Y0, Y0
+	VMULPS       800(BX), Y8, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       832(BX), Y8, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       864(BX), Y8, Y9
+	VADDPS       Y9, Y3, Y3
+	VMULPS       896(BX), Y8, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       928(BX), Y8, Y9
+	VADDPS       Y9, Y5, Y5
+	VMULPS       960(BX), Y8, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       992(BX), Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x00000010, R8
+	ADDQ         $0x00000400, BX
+	SUBQ         $0x04, R9
+	JMP          unrolled64
+
+single64:
+	TESTQ        R9, R9
+	JZ           summed64
+	VBROADCASTSS (R8), Y8
+	VMULPS       (BX), Y8, Y9
+	VADDPS       Y9, Y0, Y0
+	VMULPS       32(BX), Y8, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       64(BX), Y8, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       96(BX), Y8, Y9
+	VADDPS       Y9, Y3, Y3
+	VMULPS       128(BX), Y8, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       160(BX), Y8, Y9
+	VADDPS       Y9, Y5, Y5
+	VMULPS       192(BX), Y8, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       224(BX), Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000100, BX
+	DECQ         R9
+	JMP          single64
+
+summed64:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	VMOVUPS Y2, 64(SI)
+	VMOVUPS Y3, 96(SI)
+	VMOVUPS Y4, 128(SI)
+	VMOVUPS Y5, 160(SI)
+	VMOVUPS Y6, 192(SI)
+	VMOVUPS Y7, 224(SI)
+	ADDQ    $0x00000100, SI
+	ADDQ    $0x00000100, DI
+	SUBQ    $0x40, CX
+	JMP     panels64
+
+panel32:
+	CMPQ    CX, $0x20
+	JL      panel16
+	CMPQ    start+40(FP), $0x00
+	JE      nil32
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	JMP     started32
+
+nil32:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+started32:
+	MOVQ   DX, R8
+	MOVQ   AX, R9
+	IMUL3Q $0x00000080, AX, R10
+
+unrolled32:
+	CMPQ         R9, $0x04
+	JL           single32
+	VBROADCASTSS (R8), Y4
+	VMULPS       (BX), Y4, Y5
+	VADDPS       Y5, Y0, Y0
+	VMULPS       32(BX), Y4, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       64(BX), Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VMULPS       96(BX), Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	VBROADCASTSS 4(R8), Y4
+	VMULPS       128(BX), Y4, Y5
+	VADDPS       Y5, Y0, Y0
+	VMULPS       160(BX), Y4, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       192(BX), Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VMULPS       224(BX), Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	VBROADCASTSS 8(R8), Y4
+	VMULPS       256(BX), Y4, Y5
+	VADDPS       Y5, Y0, Y0
+	VMULPS       288(BX), Y4, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       320(BX), Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VMULPS       352(BX), Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	VBROADCASTSS 12(R8), Y4
+	VMULPS       384(BX), Y4, Y5
+	VADDPS       Y5, Y0, Y0
+	VMULPS       416(BX), Y4, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       448(BX), Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VMULPS       480(BX), Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         $0x00000010, R8
+	ADDQ         $0x00000200, BX
+	SUBQ         $0x04, R9
+	JMP          unrolled32
+
+single32:
+	TESTQ        R9, R9
+	JZ           summed32
+	VBROADCASTSS (R8), Y4
+	VMULPS       (BX), Y4, Y5
+	VADDPS       Y5, Y0, Y0
+	VMULPS       32(BX), Y4, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       64(BX), Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VMULPS       96(BX), Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000080, BX
+	DECQ         R9
+	JMP          single32
+
+summed32:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	VMOVUPS Y2, 64(SI)
+	VMOVUPS Y3, 96(SI)
+	ADDQ    $0x00000080, SI
+	ADDQ    $0x00000080, DI
+	SUBQ    $0x20, CX
+
+panel16:
+	CMPQ    CX, $0x10
+	JL      done
+	CMPQ    start+40(FP), $0x00
+	JE      nil16
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	JMP     started16
+
+nil16:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+started16:
+	MOVQ   DX, CX
+	MOVQ   AX, DX
+	IMUL3Q $0x00000040, AX, AX
+
+unrolled16:
+	CMPQ         DX, $0x04
+	JL           single16
+	VBROADCASTSS (CX), Y2
+	VMULPS       (BX), Y2, Y3
+	VADDPS       Y3, Y0, Y0
+	VMULPS       32(BX), Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VBROADCASTSS 4(CX), Y2
+	VMULPS       64(BX), Y2, Y3
+	VADDPS       Y3, Y0, Y0
+	VMULPS       96(BX), Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VBROADCASTSS 8(CX), Y2
+	VMULPS       128(BX), Y2, Y3
+	VADDPS       Y3, Y0, Y0
+	VMULPS       160(BX), Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VBROADCASTSS 12(CX), Y2
+	VMULPS       192(BX), Y2, Y3
+	VADDPS       Y3, Y0, Y0
+	VMULPS       224(BX), Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x04, DX
+	JMP          unrolled16
+
+single16:
+	TESTQ        DX, DX
+	JZ           summed16
+	VBROADCASTSS (CX), Y2
+	VMULPS       (BX), Y2, Y3
+	VADDPS       Y3, Y0, Y0
+	VMULPS       32(BX), Y2, Y2
+	VADDPS       Y2, Y1, Y1
 	ADDQ         $0x00000004, CX
 	ADDQ         $0x00000040, BX
 	DECQ         DX

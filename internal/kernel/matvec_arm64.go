@@ -10,6 +10,9 @@ import "unsafe"
 func matVecNEON(k, n int, x, w, y, start *float32)
 
 //go:noescape
+func matVecExactNEON(k, n int, x, w, y, start *float32)
+
+//go:noescape
 func matVecBF16NEON(k, n int, x *float32, w *uint16, y, start *float32)
 
 // The q are quads times four bytes, and then, if rest is 1, four more, which are last.
@@ -31,6 +34,15 @@ func matVec(y, x, w, start []float32) {
 	}
 	px, pw, py, ps := unsafe.SliceData(x), unsafe.SliceData(w), unsafe.SliceData(y), unsafe.SliceData(start)
 	matVecNEON(len(x), len(y), px, pw, py, ps)
+}
+
+func matVecExact(y, x, w, start []float32) {
+	if active.Tier == Generic {
+		matVecExactGeneric(y, x, w, start)
+		return
+	}
+	px, pw, py, ps := unsafe.SliceData(x), unsafe.SliceData(w), unsafe.SliceData(y), unsafe.SliceData(start)
+	matVecExactNEON(len(x), len(y), px, pw, py, ps)
 }
 
 func matVecBF16(y, x []float32, w []uint16, start []float32) {

@@ -140,6 +140,170 @@ summed16:
 done:
 	RET
 
+// func matVecExactNEON(k, n int, x, w, y, start *float32)
+TEXT ·matVecExactNEON(SB), NOSPLIT, $0-48
+	MOVD k+0(FP), R0
+	MOVD n+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD w+24(FP), R3
+	MOVD y+32(FP), R4
+	MOVD start+40(FP), R5
+panels64:
+	CMP $64, R1
+	BLT panel32
+	CBZ R5, nil64
+	VLD1.P 64(R5), [V0.S4, V1.S4, V2.S4, V3.S4]
+	VLD1.P 64(R5), [V4.S4, V5.S4, V6.S4, V7.S4]
+	VLD1.P 64(R5), [V8.S4, V9.S4, V10.S4, V11.S4]
+	VLD1.P 64(R5), [V12.S4, V13.S4, V14.S4, V15.S4]
+	B started64
+nil64:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+started64:
+	MOVD R2, R6
+	MOVD R0, R7
+row64:
+	CBZ R7, summed64
+	VLD1R.P 4(R6), [V16.S4]
+	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e30deb5 // fmul v21.4s, v21.4s, v16.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
+	WORD $0x6e30ded6 // fmul v22.4s, v22.4s, v16.4s
+	WORD $0x4e36d442 // fadd v2.4s, v2.4s, v22.4s
+	WORD $0x6e30def7 // fmul v23.4s, v23.4s, v16.4s
+	WORD $0x4e37d463 // fadd v3.4s, v3.4s, v23.4s
+	VLD1.P 64(R3), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x6e30df18 // fmul v24.4s, v24.4s, v16.4s
+	WORD $0x4e38d484 // fadd v4.4s, v4.4s, v24.4s
+	WORD $0x6e30df39 // fmul v25.4s, v25.4s, v16.4s
+	WORD $0x4e39d4a5 // fadd v5.4s, v5.4s, v25.4s
+	WORD $0x6e30df5a // fmul v26.4s, v26.4s, v16.4s
+	WORD $0x4e3ad4c6 // fadd v6.4s, v6.4s, v26.4s
+	WORD $0x6e30df7b // fmul v27.4s, v27.4s, v16.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e34d508 // fadd v8.4s, v8.4s, v20.4s
+	WORD $0x6e30deb5 // fmul v21.4s, v21.4s, v16.4s
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
+	WORD $0x6e30ded6 // fmul v22.4s, v22.4s, v16.4s
+	WORD $0x4e36d54a // fadd v10.4s, v10.4s, v22.4s
+	WORD $0x6e30def7 // fmul v23.4s, v23.4s, v16.4s
+	WORD $0x4e37d56b // fadd v11.4s, v11.4s, v23.4s
+	VLD1.P 64(R3), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x6e30df18 // fmul v24.4s, v24.4s, v16.4s
+	WORD $0x4e38d58c // fadd v12.4s, v12.4s, v24.4s
+	WORD $0x6e30df39 // fmul v25.4s, v25.4s, v16.4s
+	WORD $0x4e39d5ad // fadd v13.4s, v13.4s, v25.4s
+	WORD $0x6e30df5a // fmul v26.4s, v26.4s, v16.4s
+	WORD $0x4e3ad5ce // fadd v14.4s, v14.4s, v26.4s
+	WORD $0x6e30df7b // fmul v27.4s, v27.4s, v16.4s
+	WORD $0x4e3bd5ef // fadd v15.4s, v15.4s, v27.4s
+	SUB $1, R7
+	B row64
+summed64:
+	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], 64(R4)
+	VST1.P [V4.S4, V5.S4, V6.S4, V7.S4], 64(R4)
+	VST1.P [V8.S4, V9.S4, V10.S4, V11.S4], 64(R4)
+	VST1.P [V12.S4, V13.S4, V14.S4, V15.S4], 64(R4)
+	SUB $64, R1
+	B panels64
+panel32:
+	CMP $32, R1
+	BLT panel16
+	CBZ R5, nil32
+	VLD1.P 64(R5), [V0.S4, V1.S4, V2.S4, V3.S4]
+	VLD1.P 64(R5), [V4.S4, V5.S4, V6.S4, V7.S4]
+	B started32
+nil32:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+started32:
+	MOVD R2, R6
+	MOVD R0, R7
+row32:
+	CBZ R7, summed32
+	VLD1R.P 4(R6), [V16.S4]
+	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e30deb5 // fmul v21.4s, v21.4s, v16.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
+	WORD $0x6e30ded6 // fmul v22.4s, v22.4s, v16.4s
+	WORD $0x4e36d442 // fadd v2.4s, v2.4s, v22.4s
+	WORD $0x6e30def7 // fmul v23.4s, v23.4s, v16.4s
+	WORD $0x4e37d463 // fadd v3.4s, v3.4s, v23.4s
+	VLD1.P 64(R3), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x6e30df18 // fmul v24.4s, v24.4s, v16.4s
+	WORD $0x4e38d484 // fadd v4.4s, v4.4s, v24.4s
+	WORD $0x6e30df39 // fmul v25.4s, v25.4s, v16.4s
+	WORD $0x4e39d4a5 // fadd v5.4s, v5.4s, v25.4s
+	WORD $0x6e30df5a // fmul v26.4s, v26.4s, v16.4s
+	WORD $0x4e3ad4c6 // fadd v6.4s, v6.4s, v26.4s
+	WORD $0x6e30df7b // fmul v27.4s, v27.4s, v16.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+	SUB $1, R7
+	B row32
+summed32:
+	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], 64(R4)
+	VST1.P [V4.S4, V5.S4, V6.S4, V7.S4], 64(R4)
+	SUB $32, R1
+panel16:
+	CMP $16, R1
+	BLT done
+	CBZ R5, nil16
+	VLD1.P 64(R5), [V0.S4, V1.S4, V2.S4, V3.S4]
+	B started16
+nil16:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+started16:
+	MOVD R2, R6
+	MOVD R0, R7
+row16:
+	CBZ R7, summed16
+	VLD1R.P 4(R6), [V16.S4]
+	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x4e34d400 // fadd v0.4s, v0.4s, v20.4s
+	WORD $0x6e30deb5 // fmul v21.4s, v21.4s, v16.4s
+	WORD $0x4e35d421 // fadd v1.4s, v1.4s, v21.4s
+	WORD $0x6e30ded6 // fmul v22.4s, v22.4s, v16.4s
+	WORD $0x4e36d442 // fadd v2.4s, v2.4s, v22.4s
+	WORD $0x6e30def7 // fmul v23.4s, v23.4s, v16.4s
+	WORD $0x4e37d463 // fadd v3.4s, v3.4s, v23.4s
+	SUB $1, R7
+	B row16
+summed16:
+	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], 64(R4)
+done:
+	RET
+
 // func matVecBF16NEON(k, n int, x *float32, w *uint16, y, start *float32)
 TEXT ·matVecBF16NEON(SB), NOSPLIT, $0-48
 	MOVD k+0(FP), R0

@@ -37,6 +37,7 @@ func TestMatVecNearestPageEnds(t *testing.T) {
 					copy(w, m.w)
 					m.w = w
 					m.Mul(y, x, start)
+					m.MulExact(1, y, x, start)
 
 					half := PackMatVecBF16(weights, k, n)
 					words := pages[3].words(len(half.w), end)

@@ -173,6 +173,54 @@ func TestMatVecPlace(t *testing.T) {
 	})
 }
 
+// mvExact is MulExact of a row in float64, in which products and sums of two float32 are exact or, rounded to float32, rounded once.
+func mvExact(start, x, w []float32, out int) []float32 {
+	y := make([]float32, out)
+	copy(y, start)
+	for k, xv := range x {
+		for n := range y {
+			product := float32(float64(xv) * float64(w[k*out+n]))
+			y[n] = float32(float64(y[n]) + float64(product))
+		}
+	}
+	return y
+}
+
+// Exact products are the same on every tier, bit for bit: of every shape, of numbers of all sizes.
+func TestMatVecExact(t *testing.T) {
+	forEachSetting(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(15, 16))
+		for i, shape := range mvShapes() {
+			in, out, rows := shape[0], shape[1], []int{1, 3, 0, 2}[i%4]
+			w, x, start, y := mvRandom(r, in*out).part, mvRandom(r, rows*in), mvRandom(r, rows*out), mvRandom(r, rows*out)
+			if i%2 == 1 {
+				samples(r, w, 1)
+				samples(r, x.part, 1e-3)
+			}
+			m := PackMatVec(w, in, out)
+			for mode, name := range []string{"nil", "start", "accumulate"} {
+				what := fmt.Sprintf("%d x %d, %d rows, %s", in, out, rows, name)
+				s := start.part
+				switch mode {
+				case 0:
+					s = nil
+				case 2:
+					s = y.part
+				}
+				var want []float32
+				for row := range rows {
+					want = append(want, mvExact(s[min(row*out, len(s)):], x.part[row*in:][:in], w, out)...)
+				}
+				m.MulExact(rows, y.part, x.part, s)
+				mvEqual(t, what, y.part, want)
+				x.check(t, what)
+				y.check(t, what)
+				start.check(t, what)
+			}
+		}
+	})
+}
+
 // NaN and Inf in x, weights and start come out where they should and nowhere else.
 func TestMatVecNotFinite(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
@@ -370,6 +418,9 @@ func TestMatVecPanics(t *testing.T) {
 		"kernel.MatVec.Mul: matrix is [2, 3], but x has 3 elements, y 3, start 0": func() {
 			m.Mul(make([]float32, 3), make([]float32, 3), nil)
 		},
+		"kernel.MatVec.MulExact: matrix is [2, 3], but x has 2 elements for 1 rows, y 2, start 0": func() {
+			m.MulExact(1, make([]float32, 2), make([]float32, 2), nil)
+		},
 		"kernel.MatVecBF16.Mul: matrix is [2, 3], but x has 2 elements, y 2, start 0": func() {
 			half.Mul(make([]float32, 2), make([]float32, 2), nil)
 		},
@@ -400,6 +451,7 @@ func TestMatVecAllocates(t *testing.T) {
 		x, y, q := make([]float32, in), make([]float32, out), make([]uint8, in)
 		if n := testing.AllocsPerRun(10, func() {
 			m.Mul(y, x, y)
+			m.MulExact(1, y, x, y)
 			half.Mul(y, x, y)
 			QuantiseInt8(q, x, QuantiseScale(x))
 			int8s.Mul(y, q, 1, y)
@@ -426,12 +478,15 @@ func FuzzMatVec(f *testing.F) {
 		}
 		m, half, int8s := PackMatVec(w, in, out), PackMatVecBF16(w, in, out), PackMatVecInt8(w, in, out)
 		half64 := widen(half.Weights())
+		exact := mvExact(start.part, x.part, w, out)
 		var plain []float32
 		for _, s := range Available() {
 			before := Use(s)
 			y, q := mvRandom(r, out), mvNew[uint8](r, in)
 			m.Mul(y.part, x.part, start.part)
 			mvCheck(t, s.String(), y.part, start.part, x.part, widen(w), in, out)
+			m.MulExact(1, y.part, x.part, start.part)
+			mvEqual(t, s.String(), y.part, exact)
 			half.Mul(y.part, x.part, start.part)
 			mvCheck(t, s.String(), y.part, start.part, x.part, half64, in, out)
 			scale := QuantiseScale(x.part)
@@ -461,6 +516,7 @@ func BenchmarkMatVec(b *testing.B) {
 				mul   func()
 			}{
 				{"f32", 4, func() { m.Mul(y, x, y) }},
+				{"exact", 4, func() { m.MulExact(1, y, x, y) }},
 				{"bf16", 2, func() { half.Mul(y, x, y) }},
 				{"int8", 1, func() { int8s.Mul(y, q, 1, y) }},
 			} {

@@ -193,7 +193,21 @@ func pointers(names ...string) []reg.GPVirtual {
 // float32 weights. There is one sum for each column, so that it is that of a convolution, bit for bit. The sums of several
 // panels side by side keep multiply-adds busy.
 func (s isa) matVec() {
-	TEXT("matVec"+s.name, NOSPLIT, "func(k, n int, x, w, y, start *float32)")
+	s.floats("matVec", func(w operand.Mem, x, sum reg.VecVirtual) { VFMADD231PS(w, x, sum) })
+}
+
+// float32 weights, with products and sums each rounded: one sum for each column, in the order of the rows, as in the plain loop.
+func (s isa) matVecExact() {
+	s.floats("matVecExact", func(w operand.Mem, x, sum reg.VecVirtual) {
+		product := s.vec()
+		VMULPS(w, x, product)
+		VADDPS(product, sum, sum)
+	})
+}
+
+// floats emits a product with float32 weights: add adds that of w and x to sum.
+func (s isa) floats(name string, add func(w operand.Mem, x, sum reg.VecVirtual)) {
+	TEXT(name+s.name, NOSPLIT, "func(k, n int, x, w, y, start *float32)")
 	p := pointers("k", "n", "x", "w", "y", "start")
 	k, n, x, w, y, start := p[0], p[1], p[2], p[3], p[4], p[5]
 	s.sums = 1
@@ -211,7 +225,7 @@ func (s isa) matVec() {
 			b := s.vec()
 			VBROADCASTSS(at(xk, 4*u), b)
 			for i, a := range sums {
-				VFMADD231PS(at(ws[i/vectors], u*row+i%vectors*s.bytes()), b, a)
+				add(at(ws[i/vectors], u*row+i%vectors*s.bytes()), b, a)
 			}
 		}, func(groups int) {
 			ADDQ(operand.U32(uint32(4*groups)), xk)
@@ -509,6 +523,7 @@ func main() {
 	ConstraintExpr("!noasm")
 	for _, s := range []isa{avx512, avx2} {
 		s.matVec()
+		s.matVecExact()
 		s.matVecBF16()
 		s.largestBits()
 		s.quantise()

@@ -65,7 +65,20 @@ func (p products) rows(label string, body func()) {
 }
 
 func (p products) matVec() {
-	p.Func("matVecNEON(k, n int, x, w, y, start *float32)", 48)
+	p.floats("matVec", func(sum, w, x int) { p.Three("fmla", sum, w, x) })
+}
+
+// matVecExact rounds products and sums, each.
+func (p products) matVecExact() {
+	p.floats("matVecExact", func(sum, w, x int) {
+		p.Three("fmul", w, w, x)
+		p.Three("fadd", sum, sum, w)
+	})
+}
+
+// floats writes a product with float32 weights: add adds that of w, which it may change, and x to sum.
+func (p products) floats(name string, add func(sum, w, x int)) {
+	p.Func(name+"NEON(k, n int, x, w, y, start *float32)", 48)
 	p.arguments([]string{"k", "n", "x", "w", "y", "start"}, []int{0, 8, 16, 24, 32, 40}, []int{rK, rN, rX, rW, rY, rStart})
 	p.panels(func(label string, vectors int) {
 		p.start(label, 0, vectors)
@@ -76,7 +89,7 @@ func (p products) matVec() {
 			for v := 0; v < vectors; v += 4 {
 				p.Load(rW, vW+v/4%2*4, 4)
 				for i := range 4 {
-					p.Three("fmla", v+i, vW+v/4%2*4+i, vX)
+					add(v+i, vW+v/4%2*4+i, vX)
 				}
 			}
 		})
@@ -220,6 +233,7 @@ func (p products) quantise() {
 func neonText() []byte {
 	p := products{neon.New("matvec")}
 	p.matVec()
+	p.matVecExact()
 	p.matVecBF16()
 	p.matVecInt8()
 	p.largestBits()
