@@ -5,29 +5,34 @@ import (
 	"testing"
 
 	"github.com/vqaudio/vqaudio/checkpoint"
-	"github.com/vqaudio/vqaudio/compress"
 	"github.com/vqaudio/vqaudio/dilated"
-	"github.com/vqaudio/vqaudio/units"
+	"github.com/vqaudio/vqaudio/prior"
 	"github.com/vqaudio/vqaudio/vqvae"
-	"github.com/vqaudio/vqaudio/wavenet"
 )
 
-// savePriors makes priors over the units of a model, under the names prior and other.
+// savePriors saves priors over the units of a model, in the files prior and other.
 func savePriors(t *testing.T, m *vqvae.Model) {
 	t.Helper()
-	before := compressionPrior
-	t.Cleanup(func() { compressionPrior = before })
-	compressionPrior = func(name string) (compress.Prior, string, error) {
-		if name != "prior" && name != "other" {
-			return before(name)
+	for i, name := range []string{"prior", "other"} {
+		c, err := prior.Config{Residual: 8, Skip: 8, Layers: 3, Cycles: 1, Speaker: 4 * i}.For(m.Config, checkpoint.Fingerprint(m))
+		if err != nil {
+			t.Fatal(err)
 		}
-		n := wavenet.New(wavenet.Config{Classes: 16, Residual: 8, Skip: 8, Layers: 3, Cycles: 1}, dilated.Float32, rand.NewPCG(uint64(len(name)), 1))
-		for _, p := range n.Parameters() {
+		var speakers []string
+		if i > 0 {
+			speakers = []string{"ann", "bob"}
+		}
+		p, err := prior.New(c, speakers, dilated.Float32, rand.NewPCG(uint64(i), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range p.Parameters() {
 			for i := range p.Value.Data {
 				p.Value.Data[i] *= 3
 			}
 		}
-		return compress.Prior{Net: n, Fingerprint: map[string]string{"prior": "0000000000000001", "other": "0000000000000002"}[name],
-			Info: units.Info{Rate: 8000, Hop: 16, K: 16, Model: checkpoint.Fingerprint(m)}}, name, nil
+		if err := checkpoint.SavePrior(name, &checkpoint.Prior{Prior: p}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
