@@ -38,20 +38,21 @@ func (d Drawing) Check(c Config) error {
 // oddsBlock is the number of odds that are summed by themselves.
 const oddsBlock = 16
 
-// drawer draws from distributions over classes.
-type drawer struct {
+// Drawer draws from distributions over classes.
+type Drawer struct {
 	odds []float32 // [Classes, rounded up to whole blocks]; 0 behind the classes
 	sums []float64 // of its blocks
 }
 
-func newDrawer(classes int) drawer {
+// NewDrawer returns one for so many classes.
+func NewDrawer(classes int) *Drawer {
 	blocks := (classes + oddsBlock - 1) / oddsBlock
-	return drawer{make([]float32, blocks*oddsBlock), make([]float64, blocks)}
+	return &Drawer{make([]float32, blocks*oddsBlock), make([]float64, blocks)}
 }
 
-// draw returns the class at which the cumulative distribution first exceeds uniform, from [0, 1). If a logit is NaN the result
-// is some class.
-func (w *drawer) draw(logits []float32, d Drawing, uniform float64) int32 {
+// Draw returns the class at which the cumulative distribution of the logits, one for each class, first exceeds uniform, from [0, 1). If
+// a logit is NaN the result is some class. The drawing has passed its Check.
+func (w *Drawer) Draw(logits []float32, d Drawing, uniform float64) int32 {
 	odds, n := w.odds[:len(logits)], len(logits)
 	if d.Temperature != 1 {
 		largest := kernel.Max(logits)
@@ -89,7 +90,7 @@ func (w *drawer) draw(logits []float32, d Drawing, uniform float64) int32 {
 }
 
 // sum returns the sum of all odds, and leaves those of blocks in sums.
-func (w *drawer) sum() float64 {
+func (w *Drawer) sum() float64 {
 	total := 0.0
 	for b := range w.sums {
 		o := (*[oddsBlock]float32)(w.odds[b*oddsBlock:])
@@ -148,5 +149,5 @@ func (e *engine) drawStep(logits []float32, d Drawing, uniform float64) int32 {
 	if e.net.Config.Mixture > 0 {
 		return e.net.Config.mixture().Draw(logits, d.Temperature, uniform)
 	}
-	return e.drawer.draw(logits, d, uniform)
+	return e.drawer.Draw(logits, d, uniform)
 }

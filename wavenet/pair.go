@@ -18,7 +18,7 @@ type Pair struct {
 	net     *Net
 	halves  [2]half
 	arrived [2]counter // how often each half has
-	drawer  drawer     // of a softmax
+	drawer  *Drawer    // of a softmax
 
 	// What each half writes its part of, and both read.
 	previous int32
@@ -56,7 +56,7 @@ func NewPair(n *Net, p Precision) *Pair {
 	pair := &Pair{net: n, z: [2][]float32{make([]float32, c.Residual), make([]float32, c.Residual)}, skips: make([]float32, c.Skip),
 		hidden: make([]float32, c.Skip), logits: make([]float32, c.Outputs()), cores: 2}
 	if c.Mixture == 0 {
-		pair.drawer = newDrawer(c.Classes)
+		pair.drawer = NewDrawer(c.Classes)
 	}
 	all := c.all()
 	first := share{firstHalf(all.gates), firstHalf(all.skip), firstHalf(all.outputs)}
@@ -217,7 +217,7 @@ func (p *Pair) end(t *stretch) {
 	if c := p.net.Config; c.Mixture > 0 {
 		t.take(c.mixture().Draw(p.logits, d.Temperature, u))
 	} else {
-		t.take(p.drawer.draw(p.logits, d, u))
+		t.take(p.drawer.Draw(p.logits, d, u))
 	}
 }
 

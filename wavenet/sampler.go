@@ -195,7 +195,7 @@ type engine struct {
 	hidden []float32 // ReLU(Out1(ReLU(skips))): [n, S]
 	logits []float32 // [n, Outputs]
 	int8s  []uint8   // a vector of R or S, for Int8
-	drawer drawer    // of a softmax
+	drawer *Drawer   // of a softmax
 	value  [1]float32
 }
 
@@ -205,7 +205,7 @@ func newEngine(w *samplerWeights, n int) engine {
 		sums: make([]float32, n*(c.Residual+c.Skip)), skips: make([]float32, n*c.Skip), hidden: make([]float32, n*c.Skip),
 		logits: make([]float32, n*c.Outputs())}
 	if c.Mixture == 0 {
-		e.drawer = newDrawer(c.Classes)
+		e.drawer = NewDrawer(c.Classes)
 	}
 	if w.precision == Int8 {
 		e.int8s = make([]uint8, max(c.Residual, c.Skip))

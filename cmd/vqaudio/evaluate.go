@@ -27,7 +27,7 @@ func evaluateCommand() *cli.Command {
 			"   vqaudio evaluate phones model.safetensors --corpus speech.cache --alignments phones.tsv\n" +
 			"   vqaudio evaluate prior prior/ --model run/ --corpus vctk.cache      how many bits does a code take?\n" +
 			"   vqaudio evaluate nll --help                                         more about that",
-		Subcommands: []*cli.Command{evaluateNLLCommand(), evaluateSamplerCommand(), evaluateConversionCommand(), evaluatePhonesCommand(), evaluatePriorCommand()},
+		Subcommands: []*cli.Command{evaluateNLLCommand(), evaluateSamplerCommand(), evaluateGenerationCommand(), evaluateConversionCommand(), evaluatePhonesCommand(), evaluatePriorCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("%q is no measure", c.Args().First()), "vqaudio evaluate --help lists them"}

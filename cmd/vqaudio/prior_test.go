@@ -211,3 +211,53 @@ func TestGenerate(t *testing.T) {
 		t.Errorf("of a mixture: %q", stderr)
 	}
 }
+
+// TestEvaluateGeneration compares what a prior generates with recordings.
+func TestEvaluateGeneration(t *testing.T) {
+	t.Chdir(t.TempDir())
+	cache := saveCorpus(t, ".", "two", "ann", "bob")
+	mustRun(t, "train vqvae --corpus "+cache+" --out model --preset tiny --steps 1")
+	mustRun(t, "train prior --model model --out prior --corpus "+cache+" --preset tiny --steps 5")
+	const line = "evaluate generation prior --model model --seconds 0.1 --clips 2 "
+	text, stderr, code := runCommand(context.Background(), line+"--split valid -o clips --corpus "+cache)
+	if code == exitOK {
+		for _, part := range []string{"recorded", "reconstructed", "other recordings", "generated", "units by themselves"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("%q is not in:\n%s", part, text)
+			}
+		}
+		for _, name := range []string{"01-recorded.wav", "02-generated.wav", "02-reconstructed.wav", "clips.png"} {
+			if _, err := os.Stat(filepath.Join("clips", name)); err != nil {
+				t.Error(err)
+			}
+		}
+	} else {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	first := mustRun(t, line+"--split valid --json --threads 1 --corpus "+cache)
+	var r struct {
+		Recorded, Generated, Unigram map[string]float64
+	}
+	if err := json.Unmarshal([]byte(first), &r); err != nil || r.Recorded["unit_divergence"] != 0 || !(r.Generated["bigram_divergence"] > 0) || !(r.Unigram["bigram_divergence"] <= 1) {
+		t.Errorf("%+v, error %v", r, err)
+	}
+	if second := mustRun(t, line+"--split valid --json --threads 3 --corpus "+cache); second != first {
+		t.Error("on three threads the report is another")
+	}
+	for _, test := range []struct {
+		line   string
+		code   int
+		stderr string
+	}{
+		{"evaluate generation prior --model model", exitUsage, "--corpus"},
+		{line + "--clips 0 --corpus " + cache, exitUsage, "--clips 0"},
+		{line + "--seconds 100 --corpus " + cache, exitUsage, "--seconds 100"},
+		{line + "--split all --corpus " + cache, exitUsage, "--split"},
+		{line + "--unit-temperature -1 --corpus " + cache, exitUsage, "--unit-temperature"},
+		{line + "--seconds 50 --split valid --corpus " + cache, exitFailure, "of 50 s or more"},
+	} {
+		if _, stderr, code := runCommand(context.Background(), test.line); code != test.code || !strings.Contains(stderr, test.stderr) {
+			t.Errorf("%s: exit code %d, want %d, and %q:\n%s", test.line, code, test.code, test.stderr, stderr)
+		}
+	}
+}

@@ -38,14 +38,6 @@ func zero(sums ...[]reg.VecVirtual) {
 	}
 }
 
-func and(a, b operand.Op, dst reg.VecVirtual) {
-	if dst.Size() == 64 {
-		VPANDD(a, b, dst)
-	} else {
-		VPAND(a, b, dst)
-	}
-}
-
 // splat returns a vector with the 32-bit pattern in every lane.
 func (s isa) splat(bits uint32) reg.VecVirtual {
 	r, v := GP32(), s.vec()
@@ -167,8 +159,6 @@ func total(sums [][]reg.VecVirtual, add func(a, b, dst reg.VecVirtual)) {
 		}
 	}
 }
-
-func addFloats(a, b, dst reg.VecVirtual) { VADDPS(a, b, dst) }
 
 func addIntegers(a, b, dst reg.VecVirtual) { VPADDD(a, b, dst) }
 
