@@ -217,7 +217,7 @@ func TestRoundTrip(t *testing.T) {
 		if stats.Units != frames || total != frames || stats.Utterances != len(all) || stats.Bytes != int64(len(file)) || stats.Blocks < 6 {
 			t.Errorf("%+v of %d frames in %d bytes", stats, frames, len(file))
 		}
-		if bits := 8 * float64(stats.CodeBytes); bits < stats.Bits || bits > stats.Bits*1.00001+10*float64(stats.Blocks) {
+		if bits := 8 * float64(stats.CodeBytes); math.Abs(bits-stats.Bits) > stats.Bits*1e-5+10*float64(stats.Blocks) {
 			t.Errorf("a code of %v bits in %d blocks for %v", bits, stats.Blocks, stats.Bits)
 		}
 		if rest := stats.Bytes - stats.CodeBytes; rest > int64(60+40*stats.Blocks+10*len(all)) {
@@ -425,6 +425,9 @@ func TestDamage(t *testing.T) {
 		return damaged
 	}
 	for i := range heads {
+		if testing.Short() && i%3 != 1 {
+			continue // under qemu seconds each
+		}
 		left, lost := lose(i)
 		for what, damaged := range map[string][]byte{
 			"marker":   change(starts[i]),
