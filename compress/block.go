@@ -48,10 +48,11 @@ func together() int { return sideBySide * parallel.Threads() }
 
 // groups calls do for groups of blocks, on all cores.
 func groups(blocks []*block, do func(group []*block) error) error {
-	size := min(sideBySide, parallel.Blocks(len(blocks), parallel.Threads()))
 	if len(blocks) == 0 {
 		return nil
 	}
+	threads := parallel.Threads()
+	size := parallel.Blocks(len(blocks), threads*parallel.Blocks(len(blocks), threads*sideBySide)) // as many for all
 	errs := make([]error, parallel.Blocks(len(blocks), size))
 	parallel.For(len(errs), func(i int) {
 		from, to := parallel.Block(i, len(blocks), size)

@@ -15,7 +15,7 @@ const FrequencyBits = 32
 //
 // So every operation has one result and they have one order. All is addition, multiplication, division and comparison of float32 or
 // float64, which IEEE 754 rounds in one way; conversions after products forbid the compiler to fuse them with sums; products with
-// matrices are [kernel.MatVec.MulExact]; exponentials are polynomials of this package. Nothing else is called.
+// matrices are [kernel.MatVec.MulExact], gates [kernel.GateExact], exponentials a polynomial. Nothing else is called.
 //
 // The logits are those of [Net.Logits] but for rounding. A Predictor is a copy of the net's weights under one global condition. It is
 // read-only: goroutines share it, each with [Predictor.Sequences] of its own.
@@ -85,6 +85,7 @@ type Sequences struct {
 	x, older, gates, z    []float32 // [n, R], [n, R], [n, 2R], [n, R]
 	skips, hidden, logits []float32 // [n, S], [n, S], [n, Classes]
 	frequencies           []uint32  // [n, Classes]
+	sums                  []float64 // [n], of exp(logit - largest)
 }
 
 // sequenceState is where a sequence stands.
@@ -99,7 +100,8 @@ func (p *Predictor) Sequences(n int) *Sequences {
 	c := p.config
 	rows := func(channels int) []float32 { return make([]float32, n*channels) }
 	s := &Sequences{p: p, states: make([]sequenceState, n), x: rows(c.Residual), older: rows(c.Residual), gates: rows(2 * c.Residual),
-		z: rows(c.Residual), skips: rows(c.Skip), hidden: rows(c.Skip), logits: rows(c.Classes), frequencies: make([]uint32, n*c.Classes)}
+		z: rows(c.Residual), skips: rows(c.Skip), hidden: rows(c.Skip), logits: rows(c.Classes), frequencies: make([]uint32, n*c.Classes),
+		sums: make([]float64, n)}
 	for i := range s.states {
 		for _, l := range p.layers {
 			s.states[i].rings = append(s.states[i].rings, make([]float32, l.dilation*c.Residual))
@@ -150,9 +152,7 @@ func (s *Sequences) Predict(which []int) {
 		}
 		layer.older.MulExact(n, gates, older, gates)
 		layer.newer.MulExact(n, gates, x, gates)
-		for j := range n {
-			exactGate(z[j*r:(j+1)*r], gates[j*2*r:(j+1)*2*r])
-		}
+		kernel.GateExact(z, r, gates, 2*r, n, r)
 		if l < len(s.p.layers)-1 {
 			layer.residual.MulExact(n, x, z, x)
 		}
@@ -167,7 +167,7 @@ func (s *Sequences) Predict(which []int) {
 	exactReLU(hidden)
 	s.p.out2.MulExact(n, logits, hidden, logits)
 	for j, i := range which {
-		exactFrequencies(s.frequencies[j*c.Classes:(j+1)*c.Classes], logits[j*c.Classes:(j+1)*c.Classes])
+		s.sums[j] = exactFrequencies(s.frequencies[j*c.Classes:(j+1)*c.Classes], logits[j*c.Classes:(j+1)*c.Classes])
 		s.states[i].step++
 	}
 }
@@ -180,15 +180,11 @@ func (s *Sequences) Frequencies(j int) []uint32 {
 }
 
 // Bits is the information of a class under the softmax, which the frequencies approximate, in bits, for place j of those that were
-// predicted last.
+// predicted last. It may differ between machines in the last digits.
 func (s *Sequences) Bits(j int, class int32) float64 {
 	c := s.p.config.Classes
 	logits := s.logits[j*c : (j+1)*c]
-	largest, sum := logits[mostLikely(logits)], 0.0
-	for _, v := range logits {
-		sum += exactExp(float64(v) - float64(largest))
-	}
-	return (float64(largest) - float64(logits[class]) + math.Log(sum)) * math.Log2E
+	return (float64(logits[mostLikely(logits)]) - float64(logits[class]) + math.Log(s.sums[j])) * math.Log2E
 }
 
 // mostLikely returns the class with the largest logit, the first of several.
@@ -206,8 +202,8 @@ func mostLikely(logits []float32) int {
 const weightBits = 31
 
 // exactFrequencies makes frequencies of logits. Each class gets 1, and what is left is shared out as exp(logit - largest), in whole
-// numbers. What rounding leaves over, less than one for each class, goes to the most likely.
-func exactFrequencies(frequencies []uint32, logits []float32) {
+// numbers. What rounding leaves over, less than one for each class, goes to the most likely. The sum of these exponentials is returned.
+func exactFrequencies(frequencies []uint32, logits []float32) float64 {
 	likely, sum := mostLikely(logits), uint64(0)
 	for i, v := range logits {
 		weight := uint64(0)
@@ -226,16 +222,7 @@ func exactFrequencies(frequencies []uint32, logits []float32) {
 		frequencies[i] = uint32(1 + f)
 	}
 	frequencies[likely] += uint32(left)
-}
-
-// exactGate computes z [R] = tanh(a) sigmoid(b) of the gates a, b [2R]: with u = exp(-2a) and v = exp(-b),
-// (1-u) / ((1+u) (1+v)).
-func exactGate(z, gates []float32) {
-	a, b := gates[:len(z)], gates[len(z):][:len(z)]
-	for i := range z {
-		u, v := exactExp(-2*float64(a[i])), exactExp(-float64(b[i]))
-		z[i] = float32((1 - u) / float64((1+u)*(1+v)))
-	}
+	return float64(sum) / (1 << weightBits)
 }
 
 // exactReLU replaces what is not above 0 by 0.
@@ -247,18 +234,11 @@ func exactReLU(x []float32) {
 	}
 }
 
-// exactExp returns exp(x), to about 1 part in 10^9, in operations that are rounded one by one. x is limited to [-64, 64], where all that
-// this package makes of it is 0, 1 or as good as infinite; of a NaN it is that of 64.
+// exactExp returns exp(x) for x from -64 to 64, to about 1 part in 10^9, in operations that are rounded one by one.
 //
 // x = n ln 2 + r with |r| <= ln(2)/2; a Taylor series has exp(r), and n goes into the exponent.
 func exactExp(x float64) float64 {
-	const limit = 64
 	const magic = 3 << 51 // leaves the nearest whole number in the low bits of a sum
-	if !(x < limit) {
-		x = limit
-	} else if x < -limit {
-		x = -limit
-	}
 	t := float64(x*math.Log2E) + magic
 	r := x - float64((t-magic)*math.Ln2)
 	r2 := float64(r * r)

@@ -56,6 +56,10 @@ func elementwise() []Benchmark {
 			ab, y := scaled(floats(2*n), 4), make([]float32, n)
 			return func() { kernel.GateForward(y, channels, ab, 2*channels, rows, channels) }
 		}), bound, boundName)
+		add("gate-exact", shape, hot(n, func() func() {
+			ab, y := scaled(floats(2*n), 4), make([]float32, n)
+			return func() { kernel.GateExact(y, channels, ab, 2*channels, rows, channels) }
+		}), bound, boundName)
 		add("gate-backward", shape, hot(n, func() func() {
 			ab, dy, dab := scaled(floats(2*n), 4), floats(n), make([]float32, 2*n)
 			return func() {

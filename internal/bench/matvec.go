@@ -16,10 +16,10 @@ func matVecs() []Benchmark {
 		{2048, 1024}, // as many weights as a whole sampler: they do not
 	}
 	var all []Benchmark
-	add := func(dtype, isa string, size int, pack func(w []float32, in, out int) func()) {
+	add := func(name, dtype, isa string, size int, pack func(w []float32, in, out int) func()) {
 		for _, s := range shapes {
 			all = append(all, Benchmark{
-				Name: "matvec-" + dtype, Shape: fmt.Sprintf("%dx%d", s.out, s.in), DType: dtype, ISA: isa, unit: gigabytes,
+				Name: "matvec-" + name, Shape: fmt.Sprintf("%dx%d", s.out, s.in), DType: dtype, ISA: isa, unit: gigabytes,
 				job: func(threads int) job {
 					out := s.out / threads
 					return hot(size*s.in*out, func() func() { return pack(floats(s.in*out), s.in, out) })(threads)
@@ -32,15 +32,19 @@ func matVecs() []Benchmark {
 			})
 		}
 	}
-	add("f32", vectorISA(), 4, func(w []float32, in, out int) func() {
+	add("f32", "f32", vectorISA(), 4, func(w []float32, in, out int) func() {
 		m, x, y := kernel.PackMatVec(w, in, out), floats(in), make([]float32, out)
 		return func() { m.Mul(y, x, nil) }
 	})
-	add("bf16", vectorISA(), 2, func(w []float32, in, out int) func() {
+	add("exact", "f32", vectorISA(), 4, func(w []float32, in, out int) func() {
+		m, x, y := kernel.PackMatVec(w, in, out), floats(in), make([]float32, out)
+		return func() { m.MulExact(1, y, x, nil) }
+	})
+	add("bf16", "bf16", vectorISA(), 2, func(w []float32, in, out int) func() {
 		m, x, y := kernel.PackMatVecBF16(w, in, out), floats(in), make([]float32, out)
 		return func() { m.Mul(y, x, nil) }
 	})
-	add("int8", int8ISA(), 1, func(w []float32, in, out int) func() {
+	add("int8", "int8", int8ISA(), 1, func(w []float32, in, out int) func() {
 		m, x, y := kernel.PackMatVecInt8(w, in, out), floats(in), make([]float32, out)
 		q, scale := make([]uint8, in), kernel.QuantiseScale(x)
 		kernel.QuantiseInt8(q, x, scale)

@@ -340,6 +340,27 @@ func gateForwardAVX512(y []float32, yStride int, ab []float32, abStride, rows, n
 //go:noescape
 func gateForwardAVX2(y []float32, yStride int, ab []float32, abStride, rows, n int)
 
+func gateExact(y []float32, yStride int, ab []float32, abStride, rows, n int) {
+	switch active.Tier {
+	case AVX512:
+		gateExactAVX512(y, yStride, ab, abStride, rows, n)
+	case AVX2:
+		gateExactAVX2(y, yStride, ab, abStride, rows, n)
+	default:
+		gateExactGeneric(y, yStride, ab, abStride, rows, n)
+	}
+}
+
+// gateExactAVX512 is gateExactGeneric.
+//
+//go:noescape
+func gateExactAVX512(y []float32, yStride int, ab []float32, abStride, rows, n int)
+
+// gateExactAVX2 is gateExactGeneric.
+//
+//go:noescape
+func gateExactAVX2(y []float32, yStride int, ab []float32, abStride, rows, n int)
+
 func gateBackward(dab []float32, dabStride int, ab []float32, abStride int, dy []float32, dyStride, rows, n int) {
 	switch active.Tier {
 	case AVX512:

@@ -3782,6 +3782,312 @@ end:
 	VZEROUPPER
 	RET
 
+// func gateExactAVX512(y []float32, yStride int, ab []float32, abStride int, rows int, n int)
+// Requires: AVX, AVX512F
+TEXT ·gateExactAVX512(SB), NOSPLIT, $0-80
+	MOVQ         rows+64(FP), AX
+	TESTQ        AX, AX
+	JZ           end
+	MOVQ         n+72(FP), DX
+	MOVQ         y_base+0(FP), BX
+	MOVQ         ab_base+32(FP), SI
+	MOVQ         ab_base+32(FP), DI
+	LEAQ         (DI)(DX*4), DI
+	MOVQ         DX, CX
+	ANDL         $0x0f, CX
+	MOVL         $0x00000001, R8
+	SHLL         CL, R8
+	DECL         R8
+	KMOVW        R8, K1
+	VBROADCASTSS elementwise3f800000<>+0(SB), Z0
+	VBROADCASTSS elementwisec1a00000<>+0(SB), Z1
+	VBROADCASTSS elementwise41a00000<>+0(SB), Z2
+	VBROADCASTSS elementwisec038aa3b<>+0(SB), Z3
+	VBROADCASTSS elementwise4b400000<>+0(SB), Z4
+	VBROADCASTSS elementwisebaaec3ef<>+0(SB), Z5
+	VBROADCASTSS elementwise3c1e5f6a<>+0(SB), Z6
+	VBROADCASTSS elementwisebd635937<>+0(SB), Z7
+	VBROADCASTSS elementwise3e75fd27<>+0(SB), Z8
+	VBROADCASTSS elementwisebf317217<>+0(SB), Z9
+	VBROADCASTSS elementwisec2200000<>+0(SB), Z10
+	VBROADCASTSS elementwise42200000<>+0(SB), Z11
+	VBROADCASTSS elementwisebfb8aa3b<>+0(SB), Z12
+	VBROADCASTSS elementwise40000000<>+0(SB), Z13
+
+row:
+	XORQ CX, CX
+	MOVQ DX, R8
+	ANDQ $-16, R8
+	CMPQ CX, R8
+	JGE  tail2
+
+loop4:
+	VMOVUPS (SI)(CX*4), Z14
+	VMINPS  Z14, Z2, Z14
+	VMAXPS  Z14, Z1, Z14
+	VMULPS  Z3, Z14, Z14
+	VADDPS  Z4, Z14, Z15
+	VSUBPS  Z4, Z15, Z16
+	VSUBPS  Z14, Z16, Z14
+	VMULPS  Z5, Z14, Z16
+	VADDPS  Z6, Z16, Z16
+	VMULPS  Z16, Z14, Z16
+	VADDPS  Z7, Z16, Z16
+	VMULPS  Z16, Z14, Z16
+	VADDPS  Z8, Z16, Z16
+	VMULPS  Z16, Z14, Z16
+	VADDPS  Z9, Z16, Z16
+	VMULPS  Z16, Z14, Z14
+	VPSLLD  $0x17, Z15, Z15
+	VPADDD  Z0, Z15, Z15
+	VSUBPS  Z15, Z0, Z16
+	VMULPS  Z15, Z14, Z14
+	VSUBPS  Z14, Z16, Z14
+	VMOVUPS (DI)(CX*4), Z15
+	VMINPS  Z15, Z11, Z15
+	VMAXPS  Z15, Z10, Z15
+	VMULPS  Z12, Z15, Z15
+	VADDPS  Z4, Z15, Z16
+	VSUBPS  Z4, Z16, Z17
+	VSUBPS  Z15, Z17, Z15
+	VMULPS  Z5, Z15, Z17
+	VADDPS  Z6, Z17, Z17
+	VMULPS  Z17, Z15, Z17
+	VADDPS  Z7, Z17, Z17
+	VMULPS  Z17, Z15, Z17
+	VADDPS  Z8, Z17, Z17
+	VMULPS  Z17, Z15, Z17
+	VADDPS  Z9, Z17, Z17
+	VMULPS  Z17, Z15, Z15
+	VPSLLD  $0x17, Z16, Z16
+	VPADDD  Z0, Z16, Z16
+	VMULPS  Z16, Z15, Z15
+	VADDPS  Z15, Z16, Z15
+	VADDPS  Z0, Z15, Z15
+	VSUBPS  Z14, Z13, Z16
+	VMULPS  Z15, Z16, Z15
+	VDIVPS  Z15, Z14, Z14
+	VMOVUPS Z14, (BX)(CX*4)
+	ADDQ    $+16, CX
+	CMPQ    CX, R8
+	JL      loop4
+
+tail2:
+	CMPQ      CX, DX
+	JGE       done3
+	VMOVUPS.Z (SI)(CX*4), K1, Z14
+	VMINPS    Z14, Z2, Z14
+	VMAXPS    Z14, Z1, Z14
+	VMULPS    Z3, Z14, Z14
+	VADDPS    Z4, Z14, Z15
+	VSUBPS    Z4, Z15, Z16
+	VSUBPS    Z14, Z16, Z14
+	VMULPS    Z5, Z14, Z16
+	VADDPS    Z6, Z16, Z16
+	VMULPS    Z16, Z14, Z16
+	VADDPS    Z7, Z16, Z16
+	VMULPS    Z16, Z14, Z16
+	VADDPS    Z8, Z16, Z16
+	VMULPS    Z16, Z14, Z16
+	VADDPS    Z9, Z16, Z16
+	VMULPS    Z16, Z14, Z14
+	VPSLLD    $0x17, Z15, Z15
+	VPADDD    Z0, Z15, Z15
+	VSUBPS    Z15, Z0, Z16
+	VMULPS    Z15, Z14, Z14
+	VSUBPS    Z14, Z16, Z14
+	VMOVUPS.Z (DI)(CX*4), K1, Z15
+	VMINPS    Z15, Z11, Z15
+	VMAXPS    Z15, Z10, Z15
+	VMULPS    Z12, Z15, Z15
+	VADDPS    Z4, Z15, Z16
+	VSUBPS    Z4, Z16, Z17
+	VSUBPS    Z15, Z17, Z15
+	VMULPS    Z5, Z15, Z17
+	VADDPS    Z6, Z17, Z17
+	VMULPS    Z17, Z15, Z17
+	VADDPS    Z7, Z17, Z17
+	VMULPS    Z17, Z15, Z17
+	VADDPS    Z8, Z17, Z17
+	VMULPS    Z17, Z15, Z17
+	VADDPS    Z9, Z17, Z17
+	VMULPS    Z17, Z15, Z15
+	VPSLLD    $0x17, Z16, Z16
+	VPADDD    Z0, Z16, Z16
+	VMULPS    Z16, Z15, Z15
+	VADDPS    Z15, Z16, Z15
+	VADDPS    Z0, Z15, Z15
+	VSUBPS    Z14, Z13, Z16
+	VMULPS    Z15, Z16, Z15
+	VDIVPS    Z15, Z14, Z14
+	VMOVUPS   Z14, K1, (BX)(CX*4)
+
+done3:
+	MOVQ yStride+24(FP), CX
+	LEAQ (BX)(CX*4), BX
+	MOVQ abStride+56(FP), CX
+	LEAQ (SI)(CX*4), SI
+	MOVQ abStride+56(FP), CX
+	LEAQ (DI)(CX*4), DI
+	DECQ AX
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func gateExactAVX2(y []float32, yStride int, ab []float32, abStride int, rows int, n int)
+// Requires: AVX, AVX2
+TEXT ·gateExactAVX2(SB), NOSPLIT, $0-80
+	MOVQ  rows+64(FP), AX
+	TESTQ AX, AX
+	JZ    end
+	MOVQ  n+72(FP), CX
+	MOVQ  y_base+0(FP), DX
+	MOVQ  ab_base+32(FP), BX
+	MOVQ  ab_base+32(FP), SI
+	LEAQ  (SI)(CX*4), SI
+	LEAQ  elementwiseTail<>+32(SB), R8
+	MOVQ  CX, DI
+	ANDQ  $0x07, DI
+	NEGQ  DI
+	LEAQ  (R8)(DI*4), R8
+
+row:
+	XORQ DI, DI
+	MOVQ CX, R9
+	ANDQ $-8, R9
+	CMPQ DI, R9
+	JGE  tail2
+
+loop4:
+	VMOVUPS (BX)(DI*4), Y0
+	VMOVUPS elementwise41a00000<>+0(SB), Y1
+	VMINPS  Y0, Y1, Y0
+	VMOVUPS elementwisec1a00000<>+0(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMULPS  elementwisec038aa3b<>+0(SB), Y0, Y0
+	VADDPS  elementwise4b400000<>+0(SB), Y0, Y1
+	VSUBPS  elementwise4b400000<>+0(SB), Y1, Y2
+	VSUBPS  Y0, Y2, Y0
+	VMULPS  elementwisebaaec3ef<>+0(SB), Y0, Y2
+	VADDPS  elementwise3c1e5f6a<>+0(SB), Y2, Y2
+	VMULPS  Y2, Y0, Y2
+	VADDPS  elementwisebd635937<>+0(SB), Y2, Y2
+	VMULPS  Y2, Y0, Y2
+	VADDPS  elementwise3e75fd27<>+0(SB), Y2, Y2
+	VMULPS  Y2, Y0, Y2
+	VADDPS  elementwisebf317217<>+0(SB), Y2, Y2
+	VMULPS  Y2, Y0, Y0
+	VPSLLD  $0x17, Y1, Y1
+	VPADDD  elementwise3f800000<>+0(SB), Y1, Y1
+	VMOVUPS elementwise3f800000<>+0(SB), Y2
+	VSUBPS  Y1, Y2, Y2
+	VMULPS  Y1, Y0, Y0
+	VSUBPS  Y0, Y2, Y0
+	VMOVUPS (SI)(DI*4), Y1
+	VMOVUPS elementwise42200000<>+0(SB), Y2
+	VMINPS  Y1, Y2, Y1
+	VMOVUPS elementwisec2200000<>+0(SB), Y2
+	VMAXPS  Y1, Y2, Y1
+	VMULPS  elementwisebfb8aa3b<>+0(SB), Y1, Y1
+	VADDPS  elementwise4b400000<>+0(SB), Y1, Y2
+	VSUBPS  elementwise4b400000<>+0(SB), Y2, Y3
+	VSUBPS  Y1, Y3, Y1
+	VMULPS  elementwisebaaec3ef<>+0(SB), Y1, Y3
+	VADDPS  elementwise3c1e5f6a<>+0(SB), Y3, Y3
+	VMULPS  Y3, Y1, Y3
+	VADDPS  elementwisebd635937<>+0(SB), Y3, Y3
+	VMULPS  Y3, Y1, Y3
+	VADDPS  elementwise3e75fd27<>+0(SB), Y3, Y3
+	VMULPS  Y3, Y1, Y3
+	VADDPS  elementwisebf317217<>+0(SB), Y3, Y3
+	VMULPS  Y3, Y1, Y1
+	VPSLLD  $0x17, Y2, Y2
+	VPADDD  elementwise3f800000<>+0(SB), Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VADDPS  Y1, Y2, Y1
+	VADDPS  elementwise3f800000<>+0(SB), Y1, Y1
+	VMOVUPS elementwise40000000<>+0(SB), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y1
+	VDIVPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DX)(DI*4)
+	ADDQ    $+8, DI
+	CMPQ    DI, R9
+	JL      loop4
+
+tail2:
+	CMPQ       DI, CX
+	JGE        done3
+	VMOVUPS    (R8), Y0
+	VMASKMOVPS (BX)(DI*4), Y0, Y1
+	VMOVUPS    elementwise41a00000<>+0(SB), Y2
+	VMINPS     Y1, Y2, Y1
+	VMOVUPS    elementwisec1a00000<>+0(SB), Y2
+	VMAXPS     Y1, Y2, Y1
+	VMULPS     elementwisec038aa3b<>+0(SB), Y1, Y1
+	VADDPS     elementwise4b400000<>+0(SB), Y1, Y2
+	VSUBPS     elementwise4b400000<>+0(SB), Y2, Y3
+	VSUBPS     Y1, Y3, Y1
+	VMULPS     elementwisebaaec3ef<>+0(SB), Y1, Y3
+	VADDPS     elementwise3c1e5f6a<>+0(SB), Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VADDPS     elementwisebd635937<>+0(SB), Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VADDPS     elementwise3e75fd27<>+0(SB), Y3, Y3
+	VMULPS     Y3, Y1, Y3
+	VADDPS     elementwisebf317217<>+0(SB), Y3, Y3
+	VMULPS     Y3, Y1, Y1
+	VPSLLD     $0x17, Y2, Y2
+	VPADDD     elementwise3f800000<>+0(SB), Y2, Y2
+	VMOVUPS    elementwise3f800000<>+0(SB), Y3
+	VSUBPS     Y2, Y3, Y3
+	VMULPS     Y2, Y1, Y1
+	VSUBPS     Y1, Y3, Y1
+	VMASKMOVPS (SI)(DI*4), Y0, Y2
+	VMOVUPS    elementwise42200000<>+0(SB), Y3
+	VMINPS     Y2, Y3, Y2
+	VMOVUPS    elementwisec2200000<>+0(SB), Y3
+	VMAXPS     Y2, Y3, Y2
+	VMULPS     elementwisebfb8aa3b<>+0(SB), Y2, Y2
+	VADDPS     elementwise4b400000<>+0(SB), Y2, Y3
+	VSUBPS     elementwise4b400000<>+0(SB), Y3, Y4
+	VSUBPS     Y2, Y4, Y2
+	VMULPS     elementwisebaaec3ef<>+0(SB), Y2, Y4
+	VADDPS     elementwise3c1e5f6a<>+0(SB), Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VADDPS     elementwisebd635937<>+0(SB), Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VADDPS     elementwise3e75fd27<>+0(SB), Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VADDPS     elementwisebf317217<>+0(SB), Y4, Y4
+	VMULPS     Y4, Y2, Y2
+	VPSLLD     $0x17, Y3, Y3
+	VPADDD     elementwise3f800000<>+0(SB), Y3, Y3
+	VMULPS     Y3, Y2, Y2
+	VADDPS     Y2, Y3, Y2
+	VADDPS     elementwise3f800000<>+0(SB), Y2, Y2
+	VMOVUPS    elementwise40000000<>+0(SB), Y3
+	VSUBPS     Y1, Y3, Y3
+	VMULPS     Y2, Y3, Y2
+	VDIVPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)(DI*4)
+
+done3:
+	MOVQ yStride+24(FP), DI
+	LEAQ (DX)(DI*4), DX
+	MOVQ abStride+56(FP), DI
+	LEAQ (BX)(DI*4), BX
+	MOVQ abStride+56(FP), DI
+	LEAQ (SI)(DI*4), SI
+	DECQ AX
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
 // func gateBackwardAVX512(dab []float32, dabStride int, ab []float32, abStride int, dy []float32, dyStride int, rows int, n int)
 // Requires: AVX, AVX512F
 TEXT ·gateBackwardAVX512(SB), NOSPLIT, $0-112

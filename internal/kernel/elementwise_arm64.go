@@ -228,6 +228,20 @@ func gateForward(y []float32, yStride int, ab []float32, abStride, rows, n int) 
 //go:noescape
 func gateForwardNEON(y []float32, yStride int, ab []float32, abStride, rows, n int)
 
+func gateExact(y []float32, yStride int, ab []float32, abStride, rows, n int) {
+	switch active.Tier {
+	case NEON:
+		gateExactNEON(y, yStride, ab, abStride, rows, n)
+	default:
+		gateExactGeneric(y, yStride, ab, abStride, rows, n)
+	}
+}
+
+// gateExactNEON is gateExactGeneric.
+//
+//go:noescape
+func gateExactNEON(y []float32, yStride int, ab []float32, abStride, rows, n int)
+
 func gateBackward(dab []float32, dabStride int, ab []float32, abStride int, dy []float32, dyStride, rows, n int) {
 	switch active.Tier {
 	case NEON:

@@ -1318,6 +1318,174 @@ done1:
 end:
 	RET
 
+// func gateExactNEON(y []float32, yStride int, ab []float32, abStride, rows, n int)
+TEXT ·gateExactNEON(SB), NOSPLIT, $0-80
+	MOVD rows+64(FP), R0
+	CBZ R0, end
+	MOVD n+72(FP), R1
+	MOVD y_base+0(FP), R2
+	MOVD ab_base+32(FP), R4
+	MOVD ab_base+32(FP), R6
+	ADD R1<<2, R6
+	MOVW $0x3f800000, R9
+	VDUP R9, V0.S4
+	MOVW $0xc1a00000, R9
+	VDUP R9, V1.S4
+	MOVW $0x41a00000, R9
+	VDUP R9, V2.S4
+	MOVW $0xc038aa3b, R9
+	VDUP R9, V3.S4
+	MOVW $0x4b400000, R9
+	VDUP R9, V4.S4
+	MOVW $0xbaaec3ef, R9
+	VDUP R9, V5.S4
+	MOVW $0x3c1e5f6a, R9
+	VDUP R9, V6.S4
+	MOVW $0xbd635937, R9
+	VDUP R9, V7.S4
+	MOVW $0x3e75fd27, R9
+	VDUP R9, V8.S4
+	MOVW $0xbf317217, R9
+	VDUP R9, V9.S4
+	MOVW $0xc2200000, R9
+	VDUP R9, V10.S4
+	MOVW $0x42200000, R9
+	VDUP R9, V11.S4
+	MOVW $0xbfb8aa3b, R9
+	VDUP R9, V12.S4
+	MOVW $0x40000000, R9
+	VDUP R9, V13.S4
+
+row:
+	MOVD R4, R5
+	MOVD R6, R7
+	MOVD R2, R3
+	LSR $2, R1, R8
+	CBZ R8, tail1
+
+loop1:
+	VLD1 (R5), [V14.S4]
+	WORD $0x4eaef44e // fmin v14.4s, v2.4s, v14.4s
+	WORD $0x4e2ef42e // fmax v14.4s, v1.4s, v14.4s
+	WORD $0x6e23ddce // fmul v14.4s, v14.4s, v3.4s
+	WORD $0x4e24d5cf // fadd v15.4s, v14.4s, v4.4s
+	WORD $0x4ea4d5f0 // fsub v16.4s, v15.4s, v4.4s
+	WORD $0x4eaed60e // fsub v14.4s, v16.4s, v14.4s
+	WORD $0x6e25ddd0 // fmul v16.4s, v14.4s, v5.4s
+	WORD $0x4e26d610 // fadd v16.4s, v16.4s, v6.4s
+	WORD $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
+	WORD $0x4e27d610 // fadd v16.4s, v16.4s, v7.4s
+	WORD $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
+	WORD $0x4e28d610 // fadd v16.4s, v16.4s, v8.4s
+	WORD $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
+	WORD $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	WORD $0x4f3755ef // shl v15.4s, v15.4s, #23
+	WORD $0x4eaf840f // add v15.4s, v0.4s, v15.4s
+	WORD $0x4eafd410 // fsub v16.4s, v0.4s, v15.4s
+	WORD $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
+	WORD $0x4eaed60e // fsub v14.4s, v16.4s, v14.4s
+	VLD1 (R7), [V15.S4]
+	WORD $0x4eaff56f // fmin v15.4s, v11.4s, v15.4s
+	WORD $0x4e2ff54f // fmax v15.4s, v10.4s, v15.4s
+	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	WORD $0x4e24d5f0 // fadd v16.4s, v15.4s, v4.4s
+	WORD $0x4ea4d611 // fsub v17.4s, v16.4s, v4.4s
+	WORD $0x4eafd62f // fsub v15.4s, v17.4s, v15.4s
+	WORD $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
+	WORD $0x4e26d631 // fadd v17.4s, v17.4s, v6.4s
+	WORD $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
+	WORD $0x4e27d631 // fadd v17.4s, v17.4s, v7.4s
+	WORD $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
+	WORD $0x4e28d631 // fadd v17.4s, v17.4s, v8.4s
+	WORD $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
+	WORD $0x4e29d631 // fadd v17.4s, v17.4s, v9.4s
+	WORD $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	WORD $0x4f375610 // shl v16.4s, v16.4s, #23
+	WORD $0x4eb08410 // add v16.4s, v0.4s, v16.4s
+	WORD $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	WORD $0x4e2fd60f // fadd v15.4s, v16.4s, v15.4s
+	WORD $0x4e2fd40f // fadd v15.4s, v0.4s, v15.4s
+	WORD $0x4eaed5b0 // fsub v16.4s, v13.4s, v14.4s
+	WORD $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	WORD $0x6e2ffdce // fdiv v14.4s, v14.4s, v15.4s
+	VST1 [V14.S4], (R3)
+	ADD $16, R5
+	ADD $16, R7
+	ADD $16, R3
+	SUBS $1, R8
+	BNE loop1
+
+tail1:
+	AND $3, R1, R8
+	CBZ R8, done1
+
+element1:
+	FMOVS (R5), F14
+	WORD $0x4eaef44e // fmin v14.4s, v2.4s, v14.4s
+	WORD $0x4e2ef42e // fmax v14.4s, v1.4s, v14.4s
+	WORD $0x6e23ddce // fmul v14.4s, v14.4s, v3.4s
+	WORD $0x4e24d5cf // fadd v15.4s, v14.4s, v4.4s
+	WORD $0x4ea4d5f0 // fsub v16.4s, v15.4s, v4.4s
+	WORD $0x4eaed60e // fsub v14.4s, v16.4s, v14.4s
+	WORD $0x6e25ddd0 // fmul v16.4s, v14.4s, v5.4s
+	WORD $0x4e26d610 // fadd v16.4s, v16.4s, v6.4s
+	WORD $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
+	WORD $0x4e27d610 // fadd v16.4s, v16.4s, v7.4s
+	WORD $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
+	WORD $0x4e28d610 // fadd v16.4s, v16.4s, v8.4s
+	WORD $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
+	WORD $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	WORD $0x4f3755ef // shl v15.4s, v15.4s, #23
+	WORD $0x4eaf840f // add v15.4s, v0.4s, v15.4s
+	WORD $0x4eafd410 // fsub v16.4s, v0.4s, v15.4s
+	WORD $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
+	WORD $0x4eaed60e // fsub v14.4s, v16.4s, v14.4s
+	FMOVS (R7), F15
+	WORD $0x4eaff56f // fmin v15.4s, v11.4s, v15.4s
+	WORD $0x4e2ff54f // fmax v15.4s, v10.4s, v15.4s
+	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	WORD $0x4e24d5f0 // fadd v16.4s, v15.4s, v4.4s
+	WORD $0x4ea4d611 // fsub v17.4s, v16.4s, v4.4s
+	WORD $0x4eafd62f // fsub v15.4s, v17.4s, v15.4s
+	WORD $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
+	WORD $0x4e26d631 // fadd v17.4s, v17.4s, v6.4s
+	WORD $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
+	WORD $0x4e27d631 // fadd v17.4s, v17.4s, v7.4s
+	WORD $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
+	WORD $0x4e28d631 // fadd v17.4s, v17.4s, v8.4s
+	WORD $0x6e31ddf1 // fmul v17.4s, v15.4s, v17.4s
+	WORD $0x4e29d631 // fadd v17.4s, v17.4s, v9.4s
+	WORD $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	WORD $0x4f375610 // shl v16.4s, v16.4s, #23
+	WORD $0x4eb08410 // add v16.4s, v0.4s, v16.4s
+	WORD $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	WORD $0x4e2fd60f // fadd v15.4s, v16.4s, v15.4s
+	WORD $0x4e2fd40f // fadd v15.4s, v0.4s, v15.4s
+	WORD $0x4eaed5b0 // fsub v16.4s, v13.4s, v14.4s
+	WORD $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	WORD $0x6e2ffdce // fdiv v14.4s, v14.4s, v15.4s
+	FMOVS F14, (R3)
+	ADD $4, R5
+	ADD $4, R7
+	ADD $4, R3
+	SUBS $1, R8
+	BNE element1
+
+done1:
+	MOVD yStride+24(FP), R9
+	ADD R9<<2, R2
+	MOVD abStride+56(FP), R9
+	ADD R9<<2, R4
+	MOVD abStride+56(FP), R9
+	ADD R9<<2, R6
+	SUBS $1, R0
+	BNE row
+
+end:
+	RET
+
 // func gateBackwardNEON(dab []float32, dabStride int, ab []float32, abStride int, dy []float32, dyStride, rows, n int)
 TEXT ·gateBackwardNEON(SB), NOSPLIT, $0-112
 	MOVD rows+96(FP), R0

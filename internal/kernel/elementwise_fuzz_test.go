@@ -86,6 +86,9 @@ func runAll(data []float32, columns int) map[string]outcome {
 		GateForward(v, c, data, 2*c, rows, c)
 		add("GateForward", v, 0, fixed(1e-6))
 		dy := of(v)
+		v = make([]float32, rows*c)
+		GateExact(v, c, data, 2*c, rows, c)
+		add("GateExact", v, 0, fixed(0))
 		for i := range dy {
 			dy[i] = 1
 		}

@@ -83,6 +83,7 @@ func TestPageEnds(t *testing.T) {
 				SoftmaxCrossEntropy(floats(3, rows), nil, a, n, []int32{0, 0, 0}, rows, n, 1)
 				ToBF16Rows(pages[4].words(rows*n, end), n, a, n, rows, n)
 				ab, dab := floats(3, rows*2*n), floats(5, rows*2*n)
+				GateExact(a, n, ab, 2*n, rows, n)
 				GateForward(a, n, ab, 2*n, rows, n)
 				GateBackward(dab, 2*n, ab, 2*n, a, n, rows, n)
 				if m := float64(Max(dab)); math.IsNaN(m) || math.IsInf(m, 0) {

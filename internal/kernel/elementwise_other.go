@@ -68,6 +68,10 @@ func gateForward(y []float32, yStride int, ab []float32, abStride, rows, n int) 
 	gateForwardGeneric(y, yStride, ab, abStride, rows, n)
 }
 
+func gateExact(y []float32, yStride int, ab []float32, abStride, rows, n int) {
+	gateExactGeneric(y, yStride, ab, abStride, rows, n)
+}
+
 func gateBackward(dab []float32, dabStride int, ab []float32, abStride int, dy []float32, dyStride, rows, n int) {
 	gateBackwardGeneric(dab, dabStride, ab, abStride, dy, dyStride, rows, n)
 }

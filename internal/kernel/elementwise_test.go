@@ -209,10 +209,14 @@ func TestPosition(t *testing.T) {
 			AdamUpdate(w1[i:i+1], g[i:i+1], m1[i:i+1], v1[i:i+1], step)
 		}
 		same(t, "AdamUpdate", w1, w)
+		exact := make([]float32, n)
 		GateForward(y, n, ab, 2*n, 1, n)
+		GateExact(exact, n, ab, 2*n, 1, n)
 		GateBackward(dab, 2*n, ab, 2*n, x, n, 1, n)
 		for i := range n {
 			pair := []float32{ab[i], ab[n+i]}
+			GateExact(one[:1], 1, pair, 2, 1, 1)
+			same(t, fmt.Sprint("GateExact", pair), one[:1], exact[i:i+1])
 			GateForward(one[:1], 1, pair, 2, 1, 1)
 			same(t, fmt.Sprint("GateForward", pair), one[:1], y[i:i+1])
 			GateBackward(one, 2, pair, 2, x[i:i+1], 1, 1, 1)
@@ -351,14 +355,20 @@ func TestGate(t *testing.T) {
 			dab := newMatrix(rows, 2*n, gap+2, offset+3)
 			GateForward(y.data, y.stride, ab.data, ab.stride, rows, n)
 			GateBackward(dab.data, dab.stride, ab.data, ab.stride, dy.data, dy.stride, rows, n)
-			for _, m := range []matrix{ab, y, dy, dab} {
+			exact := newMatrix(rows, n, gap, offset+1)
+			GateExact(exact.data, exact.stride, ab.data, ab.stride, rows, n)
+			plain := make([]float32, n)
+			for _, m := range []matrix{ab, y, dy, dab, exact} {
 				m.check(t, what)
 			}
 			for i := range rows {
+				gateExactGeneric(plain, n, ab.row(i), 2*n, 1, n)
+				same(t, "exact "+what, exact.row(i), plain)
 				for j, v := range y.row(i) {
 					a, b, d := float64(ab.row(i)[j]), float64(ab.row(i)[n+j]), float64(dy.row(i)[j])
 					what := fmt.Sprintf("%s a=%v b=%v dy=%v", what, a, b, d)
 					near(t, "forward "+what, j, v, reference.GateForward(a, b), 0, 5e-7)
+					near(t, "exact "+what, j, exact.row(i)[j], reference.GateForward(a, b), 0, 2e-6)
 					if math.IsInf(d, 0) {
 						continue // nothing times infinity: a matter of rounding
 					}
@@ -630,6 +640,7 @@ func TestWrongSizes(t *testing.T) {
 		"SoftmaxCrossEntropy: target":   func() { SoftmaxCrossEntropy(a[:1], nil, b, 7, []int32{7}, 1, 5, 1) },
 		"SoftmaxCrossEntropy: negative": func() { SoftmaxCrossEntropy(a[:1], nil, b[:5], 7, []int32{-7}, 1, 5, 1) },
 		"GateForward":                   func() { GateForward(a, 7, make([]float32, 14), 14, 1, 7) },
+		"GateExact":                     func() { GateExact(a, 7, make([]float32, 14), 14, 1, 7) },
 		"GateBackward":                  func() { GateBackward(a, 7, make([]float32, 14), 14, b, 3, 1, 3) },
 		"stride":                        func() { Softmax(b, b, 5, 1, 7) },
 		"rows":                          func() { AddRow(b, 7, -5, 7, b) },
@@ -654,6 +665,7 @@ func TestNoAllocation(t *testing.T) {
 		nll, targets, h := make([]float32, rows), make([]int32, rows), make([]uint16, rows*n)
 		if got := testing.AllocsPerRun(10, func() {
 			GateForward(y, n, ab, 2*n, rows, n)
+			GateExact(y, n, ab, 2*n, rows, n)
 			GateBackward(ab, 2*n, ab, 2*n, dy, n, rows, n)
 			SoftmaxCrossEntropy(nll, dy, y, n, targets, rows, n, 1)
 			LogSoftmax(dy, y, n, rows, n)

@@ -106,6 +106,18 @@ var kernels = []*kernel{
 			p.store(y, p.div(g.w, p.mul(g.u1, g.v1))) // (1-u)/(1+u) / (1+v)
 		})
 	}},
+	{"gateExact", "(y []float32, yStride int, ab []float32, abStride, rows, n int)", func(p *program) {
+		y, a := p.matrix("y", "yStride"), p.matrix("ab", "abStride")
+		b := p.secondHalf(a)
+		p.loop(func() {
+			one := p.float(1)
+			odd, power := p.powerExact(p.mul(p.clamp(p.load(a), 20), p.float(-2*1.4426950408889634)))
+			w := p.sub(p.sub(one, power), p.mul(odd, power))
+			odd, power = p.powerExact(p.mul(p.clamp(p.load(b), 40), p.float(-1.4426950408889634)))
+			v1 := p.add(one, p.add(power, p.mul(odd, power)))
+			p.store(y, p.div(w, p.mul(p.sub(p.float(2), w), v1)))
+		})
+	}},
 	{"gateBackward", "(dab []float32, dabStride int, ab []float32, abStride int, dy []float32, dyStride, rows, n int)", func(p *program) {
 		da, a, dy := p.matrix("dab", "dabStride"), p.matrix("ab", "abStride"), p.matrix("dy", "dyStride")
 		db, b := p.secondHalf(da), p.secondHalf(a)
@@ -232,6 +244,18 @@ func (p *program) gate(a, b *node) gateTerms {
 // exp2Odd are the coefficients of (2^-f - 1)/f, |f| <= 1/2: a minimax polynomial with relative error 4.3e-7.
 var exp2Odd = []float64{
 	-0.6931471433727939, 0.24022350625847969, -0.05550500428014364, 0.009666303158608456, -0.0013333538688761785,
+}
+
+// powerExact splits 2^x, |x| <= 126, into 2^n and 2^(x-n) - 1, n the whole number nearest to x, by the same operations on each tier, each
+// of them rounded.
+func (p *program) powerExact(x *node) (odd, power *node) {
+	t := p.add(x, p.float(magic))
+	f := p.sub(p.sub(t, p.float(magic)), x)
+	q := p.float(exp2Odd[len(exp2Odd)-1])
+	for i := len(exp2Odd) - 2; i >= 0; i-- {
+		q = p.add(p.mul(f, q), p.float(exp2Odd[i]))
+	}
+	return p.mul(f, q), p.addInt(p.float(1), p.shiftLeft(t, 23))
 }
 
 // clamp limits x to [-limit, limit]; NaN stays.
