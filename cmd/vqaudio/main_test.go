@@ -97,7 +97,7 @@ func TestListChooses(t *testing.T) {
 		{"conv-bf16", []string{"conv-bf16"}},
 		{"conv-b", []string{"conv-bf16", "conv-bf16-weight-gradient"}},
 		{"gate-backward gate-forward", []string{"gate-forward", "gate-backward", "gate-forward", "gate-backward"}},
-		{"relu matvec", []string{"relu", "matvec-f32", "matvec-bf16", "matvec-int8"}},
+		{"relu matvec", []string{"relu", "matvec-f32", "matvec-exact", "matvec-bf16", "matvec-int8"}},
 	} {
 		if got := names(test.line); !slices.Equal(got, test.want) {
 			t.Errorf("bench --list %s: %q, want %q", test.line, got, test.want)
