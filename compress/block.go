@@ -38,10 +38,7 @@ type entry struct {
 const sideBySide = 8
 
 // coder codes and decodes blocks.
-type coder struct {
-	predictor *wavenet.Predictor
-	progress  *func(frames int)
-}
+type coder struct{ predictor *wavenet.Predictor }
 
 // together is how many blocks keep all cores busy.
 func together() int { return sideBySide * parallel.Threads() }
@@ -67,13 +64,13 @@ func groups(blocks []*block, do func(group []*block) error) error {
 }
 
 // encode makes the code of blocks of their units.
-func (c coder) encode(ctx context.Context, blocks []*block) error {
+func (c coder) encode(ctx context.Context, blocks []*block, progress func(frames int)) error {
 	return groups(blocks, func(group []*block) error {
 		encoders := make([]*rangecoder.Encoder, len(group))
 		for i := range group {
 			encoders[i] = rangecoder.NewEncoder(nil)
 		}
-		err := c.each(ctx, group, func(s *wavenet.Sequences, place, i, frame int) int32 {
+		err := c.each(ctx, group, progress, func(s *wavenet.Sequences, place, i, frame int) int32 {
 			unit := group[i].units[frame]
 			encoders[i].Encode(s.Frequencies(place), unit)
 			group[i].bits += s.Bits(place, unit)
@@ -87,13 +84,13 @@ func (c coder) encode(ctx context.Context, blocks []*block) error {
 }
 
 // decode makes the units of blocks of their code.
-func (c coder) decode(ctx context.Context, blocks []*block) error {
+func (c coder) decode(ctx context.Context, blocks []*block, progress func(frames int)) error {
 	return groups(blocks, func(group []*block) error {
 		decoders := make([]*rangecoder.Decoder, len(group))
 		for i, b := range group {
 			decoders[i] = rangecoder.NewDecoder(b.code)
 		}
-		return c.each(ctx, group, func(s *wavenet.Sequences, place, i, _ int) int32 {
+		return c.each(ctx, group, progress, func(s *wavenet.Sequences, place, i, _ int) int32 {
 			unit := decoders[i].Decode(s.Frequencies(place))
 			group[i].units = append(group[i].units, unit)
 			return unit
@@ -102,7 +99,8 @@ func (c coder) decode(ctx context.Context, blocks []*block) error {
 }
 
 // each goes through the frames of blocks, side by side: unit returns that of a frame of block i, which s has predicted at place.
-func (c coder) each(ctx context.Context, blocks []*block, unit func(s *wavenet.Sequences, place, i, frame int) int32) error {
+func (c coder) each(ctx context.Context, blocks []*block, progress func(frames int),
+	unit func(s *wavenet.Sequences, place, i, frame int) int32) error {
 	s := c.predictor.Sequences(len(blocks))
 	next, end := make([]int, len(blocks)), make([]int, len(blocks)) // of each block, the entry that comes, and the frame where it begins
 	which := make([]int, 0, len(blocks))
@@ -125,8 +123,8 @@ func (c coder) each(ctx context.Context, blocks []*block, unit func(s *wavenet.S
 		for place, i := range which {
 			s.Append(i, unit(s, place, i, frame))
 		}
-		if *c.progress != nil {
-			(*c.progress)(len(which))
+		if progress != nil {
+			progress(len(which))
 		}
 		if err := ctx.Err(); err != nil {
 			return err

@@ -1,9 +1,9 @@
 // Package compress keeps units in files of few bytes: each unit at the cost of its probability under a prior, a net that predicts it
 // from those before it. Whoever has the same prior reads them back, all of them, on any machine.
 //
-// A [Writer] codes utterances, a [Reader] decodes them; both work on all cores, in memory that does not grow with the file, and what they
-// make does not depend on the number of cores. Probabilities are the whole numbers of [wavenet.Predictor], the coder is
-// package rangecoder.
+// A [Writer] codes utterances, a [Reader] decodes them; both work on all cores, and what they make does not depend on the number of cores.
+// The former keeps the names of all utterances in memory; nothing else grows with the file. Probabilities are the whole numbers of
+// [wavenet.Predictor], the coder is package rangecoder.
 //
 // # The file
 //

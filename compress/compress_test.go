@@ -372,6 +372,8 @@ func blocksOf(t *testing.T, file []byte) (starts []int, heads []*head) {
 
 // TestDamage damages each part of a file: all else is recovered, and what is lost is named.
 func TestDamage(t *testing.T) {
+	defer parallel.SetThreads(parallel.Threads())
+	parallel.SetThreads(1) // for many small files
 	p := testPrior(1)
 	all := utterances(p.Info)
 	file, _ := write(t, p, all)

@@ -133,7 +133,8 @@ func NewReader(in io.Reader, name string, p Prior) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{in: bufio.NewReaderSize(in, maxHead+maxCode+checksum), file: name, info: p.Info}
+	r := &Reader{in: bufio.NewReaderSize(in, maxHead+maxCode+checksum), file: name, info: p.Info,
+		coder: coder{wavenet.NewPredictor(p.Net, p.Global)}}
 	h, size, w := parseHeader(r.peek(maxHeader))
 	if w != nil && r.failed != nil {
 		return nil, r.failed
@@ -152,7 +153,6 @@ func NewReader(in io.Reader, name string, p Prior) (*Reader, error) {
 			fmt.Sprintf("%d of %d at %d Hz, as the prior has them", want.k, want.hop, want.rate)})
 	}
 	r.discard(size)
-	r.coder = coder{wavenet.NewPredictor(p.Net, p.Global), &r.Progress}
 	return r, nil
 }
 
@@ -206,7 +206,7 @@ func (r *Reader) part(i *item) (part Part, ok bool) {
 		r.open = e.name
 	}
 	part = Part{Name: e.name, Begins: begins, Ends: !e.goesOn, Sequence: units.Sequence{Units: all}}
-	if e.durations {
+	if e.durations || r.held.Units != nil {
 		part.Sequence = r.join(all, e.goesOn)
 	}
 	return part, true
@@ -240,7 +240,7 @@ func (r *Reader) fill(ctx context.Context) error {
 			blocks = append(blocks, b)
 		}
 	}
-	if err := r.coder.decode(ctx, blocks); err != nil {
+	if err := r.coder.decode(ctx, blocks, r.Progress); err != nil {
 		return err
 	}
 	for _, b := range blocks {

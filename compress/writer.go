@@ -18,6 +18,8 @@ import (
 //		err := w.Write(ctx, u)
 //	}
 //	err = w.Close(ctx)
+//
+// After an error of what it is written to, or of the context, it is of no more use.
 type Writer struct {
 	// Progress, which may be nil, is called with the number of units that have been coded since, by several goroutines at once.
 	Progress func(units int)
@@ -50,8 +52,7 @@ func NewWriter(out io.Writer, p Prior) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{out: out, info: p.Info, names: map[string]bool{}, block: &block{}, full: maxFrames, stats: Stats{Counts: map[int32]int64{}}}
-	w.coder = coder{wavenet.NewPredictor(p.Net, p.Global), &w.Progress}
+	w := &Writer{out: out, info: p.Info, coder: coder{wavenet.NewPredictor(p.Net, p.Global)}, names: map[string]bool{}, block: &block{}, full: maxFrames, stats: Stats{Counts: map[int32]int64{}}}
 	return w, w.write(h.append(nil))
 }
 
@@ -177,7 +178,7 @@ func (w *Writer) cut(ctx context.Context, goesOn bool) error {
 
 // flush codes and writes the blocks that wait.
 func (w *Writer) flush(ctx context.Context) error {
-	if err := w.coder.encode(ctx, w.waiting); err != nil {
+	if err := w.coder.encode(ctx, w.waiting, w.Progress); err != nil {
 		return err
 	}
 	for _, b := range w.waiting {

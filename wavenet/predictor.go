@@ -91,7 +91,7 @@ type Sequences struct {
 // sequenceState is where a sequence stands.
 type sequenceState struct {
 	previous int32
-	rings    [][]float32 // of each layer, [dilation, R]: its input of step t is row t mod dilation
+	rings    [][]float32 // of each layer, [dilation, R]: its input of step t is row t mod dilation; shorter in the first round
 	step     int
 }
 
@@ -103,9 +103,7 @@ func (p *Predictor) Sequences(n int) *Sequences {
 		z: rows(c.Residual), skips: rows(c.Skip), hidden: rows(c.Skip), logits: rows(c.Classes), frequencies: make([]uint32, n*c.Classes),
 		sums: make([]float64, n)}
 	for i := range s.states {
-		for _, l := range p.layers {
-			s.states[i].rings = append(s.states[i].rings, make([]float32, l.dilation*c.Residual))
-		}
+		s.states[i].rings = make([][]float32, len(p.layers))
 		s.Reset(i)
 	}
 	return s
@@ -117,8 +115,8 @@ func (s *Sequences) Len() int { return len(s.states) }
 // Reset goes back to the start of sequence i.
 func (s *Sequences) Reset(i int) {
 	state := &s.states[i]
-	for _, ring := range state.rings {
-		clear(ring)
+	for l := range state.rings {
+		state.rings[l] = state.rings[l][:0]
 	}
 	state.step, state.previous = 0, int32(s.p.config.Classes/2) // as Net.First
 }
@@ -145,9 +143,15 @@ func (s *Sequences) Predict(which []int) {
 		layer := &s.p.layers[l]
 		for j, i := range which {
 			state := &s.states[i]
-			ring := state.rings[l][state.step%layer.dilation*r:][:r]
-			copy(older[j*r:], ring)
-			copy(ring, x[j*r:])
+			before, now := older[j*r:(j+1)*r], x[j*r:(j+1)*r]
+			ring, row := state.rings[l], state.step%layer.dilation*r
+			if row == len(ring) {
+				clear(before)
+				state.rings[l] = append(ring, now...)
+			} else {
+				copy(before, ring[row:])
+				copy(ring[row:], now)
+			}
 			copy(gates[j*2*r:], layer.condition)
 		}
 		layer.older.MulExact(n, gates, older, gates)

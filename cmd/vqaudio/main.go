@@ -53,7 +53,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"Use what was learnt:\n" +
 			"   vqaudio encode run/ speech/ -o units.txt            recordings to units\n" +
 			"   vqaudio decode run/ units.txt --speaker p225 -o spoken/\n" +
-			"   vqaudio convert run/ in.wav --to p225 -o out.wav    the same words in another voice\n\n" +
+			"   vqaudio convert run/ in.wav --to p225 -o out.wav    the same words in another voice\n" +
+			"   vqaudio compress prior/ units.txt -o units.vqu      units in few bytes\n\n" +
 			"Look at recordings, and at this machine:\n" +
 			"   vqaudio probe speech.wav\n" +
 			"   vqaudio plot speech.wav\n" +
