@@ -86,6 +86,9 @@ func (w *Drawer) Draw(logits []float32, d Drawing, uniform float64) int32 {
 			}
 		}
 	}
+	for n > 1 && w.odds[n-1] == 0 { // what is left of rounding falls to the last class that there is
+		n--
+	}
 	return int32(n - 1)
 }
 

@@ -133,7 +133,7 @@ func (s *stream) reset() {
 }
 
 func (s *stream) frame(c *Config, condition []float32) {
-	if want := len(s.layers) * 2 * c.Residual; len(condition) != want || s.left > 0 && c.Local > 0 {
+	if want := len(s.layers) * 2 * c.Residual; len(condition) != want || s.left > 0 {
 		panic(fmt.Sprintf("wavenet.Sampler: a condition of %d, want %d, with %d steps of the last frame to come", len(condition), want, s.left))
 	}
 	s.condition, s.left = condition, math.MaxInt

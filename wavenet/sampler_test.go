@@ -203,6 +203,18 @@ func TestDraw(t *testing.T) {
 	if got := s.Draw([]float32{1, 2, 2, 0}, Drawing{Temperature: 1, TopK: 1}, 0.9); got != 2 {
 		t.Errorf("of two that are as likely, %d", got)
 	}
+	r := rand.New(rand.NewPCG(5, 1))
+	wide := NewDrawer(64)
+	for range 10000 { // in which sums are rounded
+		logits := make([]float32, 64)
+		for i := range logits {
+			logits[i] = float32(20 * r.NormFloat64())
+		}
+		logits[63] = -inf
+		if got := wide.Draw(logits, Drawing{Temperature: 1}, math.Nextafter(1, 0)); got == 63 {
+			t.Fatalf("drew a class without probability from %v", logits)
+		}
+	}
 	for _, v := range []float32{nan, inf, -inf} {
 		for i := range 4 {
 			logits := []float32{1, 2, 3, 4}
