@@ -113,7 +113,7 @@ func Generation(ctx context.Context, m *vqvae.Model, p *prior.Prior, cache *corp
 	draw := func(i, set int, codes []int32) { // of utterance i, in the place of its own
 		random := o.random(i, set)
 		if set == ofUnigram {
-			w := wavenet.NewDrawer(len(frequency))
+			w := wavenet.NewDrawer(wavenet.Config{Classes: len(frequency)})
 			for j := range codes {
 				codes[j] = w.Draw(frequency, wavenet.Drawing{Temperature: 1}, random.Float64())
 			}

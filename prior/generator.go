@@ -19,6 +19,13 @@ func (p *Prior) NewGenerator(id int32, d wavenet.Drawing, uniform func() float64
 	return g
 }
 
+// Another is NewGenerator for the prior of g, whose weights both share.
+func (g *Generator) Another(p *Prior, id int32, uniform func() float64) *Generator {
+	other := &Generator{g.sampler.Another(), p.Net.First(), g.drawing, uniform}
+	other.sampler.Frame(p.Condition(id))
+	return other
+}
+
 // Feed goes on from codes: those of a recording.
 func (g *Generator) Feed(codes []int32) {
 	for _, code := range codes {

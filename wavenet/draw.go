@@ -38,21 +38,33 @@ func (d Drawing) Check(c Config) error {
 // oddsBlock is the number of odds that are summed by themselves.
 const oddsBlock = 16
 
-// Drawer draws from distributions over classes.
+// Drawer draws steps from the distributions that a net of a configuration predicts.
 type Drawer struct {
-	odds []float32 // [Classes, rounded up to whole blocks]; 0 behind the classes
-	sums []float64 // of its blocks
+	config Config
+	odds   []float32 // [Classes, rounded up to whole blocks]; 0 behind the classes
+	sums   []float64 // of its blocks
 }
 
-// NewDrawer returns one for so many classes.
-func NewDrawer(classes int) *Drawer {
-	blocks := (classes + oddsBlock - 1) / oddsBlock
-	return &Drawer{make([]float32, blocks*oddsBlock), make([]float64, blocks)}
+// NewDrawer returns one for the distributions of a configuration, of which it takes Classes and Mixture.
+func NewDrawer(c Config) *Drawer {
+	w := &Drawer{config: c}
+	if c.Mixture == 0 {
+		blocks := (c.Classes + oddsBlock - 1) / oddsBlock
+		w.odds, w.sums = make([]float32, blocks*oddsBlock), make([]float64, blocks)
+	}
+	return w
 }
 
-// Draw returns the class at which the cumulative distribution of the logits, one for each class, first exceeds uniform, from [0, 1). If
-// a logit is NaN the result is some class. The drawing has passed its Check.
+// Draw draws the class of a step from its logits [Classes], or the parameters of a mixture ([nn.LogisticMixture.Draw]), with a number
+// uniform from [0, 1): the class at which the cumulative distribution first exceeds it. If a logit is NaN the result is some class. d has
+// passed its Check.
 func (w *Drawer) Draw(logits []float32, d Drawing, uniform float64) int32 {
+	if len(logits) != w.config.Outputs() {
+		panic(fmt.Sprintf("wavenet.Drawer: %d logits, want %d", len(logits), w.config.Outputs()))
+	}
+	if w.config.Mixture > 0 {
+		return w.config.mixture().Draw(logits, d.Temperature, uniform)
+	}
 	odds, n := w.odds[:len(logits)], len(logits)
 	if d.Temperature != 1 {
 		largest := kernel.Max(logits)
@@ -136,21 +148,4 @@ func least(odds []float32, enough func(sum float64, n int) bool) {
 			odds[i] = 0
 		}
 	}
-}
-
-// Draw draws the class of a step from its logits, or parameters of a mixture ([nn.LogisticMixture.Draw]), with a number from
-// [0, 1): the class at which the cumulative distribution first exceeds it. If a logit is NaN the result is some class. d has passed
-// its Check.
-func (s *Sampler) Draw(logits []float32, d Drawing, uniform float64) int32 {
-	if len(logits) != len(s.logits) {
-		panic(fmt.Sprintf("wavenet.Sampler: %d logits, want %d", len(logits), len(s.logits)))
-	}
-	return s.drawStep(logits, d, uniform)
-}
-
-func (e *engine) drawStep(logits []float32, d Drawing, uniform float64) int32 {
-	if e.net.Config.Mixture > 0 {
-		return e.net.Config.mixture().Draw(logits, d.Temperature, uniform)
-	}
-	return e.drawer.Draw(logits, d, uniform)
 }

@@ -107,7 +107,7 @@ func (g *Group) round() {
 		}
 		logits := g.steps(g.streams, g.previous)
 		for i, t := range g.active {
-			g.previous[i] = g.drawStep(logits[i*outputs:(i+1)*outputs], t.voice.Drawing, t.voice.Uniform())
+			g.previous[i] = g.drawer.Draw(logits[i*outputs:(i+1)*outputs], t.voice.Drawing, t.voice.Uniform())
 			t.take(g.previous[i])
 		}
 	}

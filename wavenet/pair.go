@@ -18,7 +18,7 @@ type Pair struct {
 	net     *Net
 	halves  [2]half
 	arrived [2]counter // how often each half has
-	drawer  *Drawer    // of a softmax
+	drawer  *Drawer
 
 	// What each half writes its part of, and both read.
 	previous int32
@@ -55,9 +55,7 @@ func NewPair(n *Net, p Precision) *Pair {
 	c := n.Config
 	pair := &Pair{net: n, z: [2][]float32{make([]float32, c.Residual), make([]float32, c.Residual)}, skips: make([]float32, c.Skip),
 		hidden: make([]float32, c.Skip), logits: make([]float32, c.Outputs()), cores: 2}
-	if c.Mixture == 0 {
-		pair.drawer = NewDrawer(c.Classes)
-	}
+	pair.drawer = NewDrawer(c)
 	all := c.all()
 	first := share{firstHalf(all.gates), firstHalf(all.skip), firstHalf(all.outputs)}
 	rest := share{span{first.gates.to, c.Residual}, span{first.skip.to, c.Skip}, span{first.outputs.to, c.Outputs()}}
@@ -213,12 +211,7 @@ func (p *Pair) begin(t *stretch) {
 
 // end draws the step.
 func (p *Pair) end(t *stretch) {
-	d, u := t.voice.Drawing, t.voice.Uniform()
-	if c := p.net.Config; c.Mixture > 0 {
-		t.take(c.mixture().Draw(p.logits, d.Temperature, u))
-	} else {
-		t.take(p.drawer.Draw(p.logits, d, u))
-	}
+	t.take(p.drawer.Draw(p.logits, t.voice.Drawing, t.voice.Uniform()))
 }
 
 // step makes a step: phases one after the other, each by both halves.

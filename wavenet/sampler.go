@@ -56,11 +56,16 @@ func (s *Sampler) Step(previous int32) (logits []float32) {
 	return s.steps(s.one[:], s.was[:])
 }
 
+// Draw draws the class of a step: see [Drawer.Draw].
+func (s *Sampler) Draw(logits []float32, d Drawing, uniform float64) int32 {
+	return s.drawer.Draw(logits, d, uniform)
+}
+
 // draw draws the steps of a stretch.
 func (s *Sampler) draw(t *stretch) {
 	for t.left() > 0 {
 		t.begin(&s.net.Config)
-		t.take(s.drawStep(s.Step(t.previous), t.voice.Drawing, t.voice.Uniform()))
+		t.take(s.Draw(s.Step(t.previous), t.voice.Drawing, t.voice.Uniform()))
 	}
 }
 
@@ -195,7 +200,7 @@ type engine struct {
 	hidden []float32 // ReLU(Out1(ReLU(skips))): [n, S]
 	logits []float32 // [n, Outputs]
 	int8s  []uint8   // a vector of R or S, for Int8
-	drawer *Drawer   // of a softmax
+	drawer *Drawer
 	value  [1]float32
 }
 
@@ -204,9 +209,7 @@ func newEngine(w *samplerWeights, n int) engine {
 	e := engine{samplerWeights: w, gates: make([]float32, n*2*c.Residual), z: make([]float32, n*c.Residual),
 		sums: make([]float32, n*(c.Residual+c.Skip)), skips: make([]float32, n*c.Skip), hidden: make([]float32, n*c.Skip),
 		logits: make([]float32, n*c.Outputs())}
-	if c.Mixture == 0 {
-		e.drawer = NewDrawer(c.Classes)
-	}
+	e.drawer = NewDrawer(c)
 	if w.precision == Int8 {
 		e.int8s = make([]uint8, max(c.Residual, c.Skip))
 	}

@@ -204,7 +204,7 @@ func TestDraw(t *testing.T) {
 		t.Errorf("of two that are as likely, %d", got)
 	}
 	r := rand.New(rand.NewPCG(5, 1))
-	wide := NewDrawer(64)
+	wide := NewDrawer(Config{Classes: 64})
 	for range 10000 { // in which sums are rounded
 		logits := make([]float32, 64)
 		for i := range logits {
