@@ -6,7 +6,7 @@
 //
 //	format       "vqaudio/1"
 //	config       JSON of vqvae.Config
-//	speakers     JSON list of names, in the order of the rows of "speakers.weight"
+//	speakers     JSON list of names, in the order of the rows of "speakers.weight" and "speakers.timbre"
 //	fingerprint  see [Fingerprint]
 //	enrolled     JSON object of [speaker.Enrolment], by the names of speakers; not there if none was enrolled
 //	training     JSON of whoever trains; not there if the file holds a model alone
@@ -72,9 +72,9 @@ type File struct {
 
 // Fingerprint identifies a model by its parameters and its state, as units do that were made with it: 16 hexadecimal digits, the
 // first of the SHA-256 of, for each tensor, its name, a zero byte, and its elements as they are in a file. The voices of the
-// speakers, "speakers.weight", are left out: a model to which a voice is added speaks the same units.
+// speakers, "speakers.weight" and "speakers.timbre", are left out: a model to which a voice is added speaks the same units.
 func Fingerprint(m *vqvae.Model) string {
-	return fingerprint(slices.DeleteFunc(tensors(m), func(p *nn.Parameter) bool { return p.Name == voicesName }))
+	return fingerprint(slices.DeleteFunc(tensors(m), func(p *nn.Parameter) bool { return p.Name == voicesName || p.Name == vqvae.TimbresName }))
 }
 
 // fingerprint is that of tensors.
@@ -174,6 +174,9 @@ func Load(name string, precision dilated.Precision) (*File, error) {
 	}
 	if err := r.checkFingerprint(Fingerprint(m)); err != nil {
 		return nil, err
+	}
+	if err := m.CheckTimbres(); err != nil {
+		return nil, r.wrong(vqvae.TimbresName+": "+err.Error(), "deviations above 0, or nothing but zeros")
 	}
 	return f, nil
 }
@@ -282,7 +285,7 @@ func (r *reader) decode(key string, v any) error {
 	return nil
 }
 
-// fill reads the tensors, which must all be there, and returns those of training, of which there must be none unless there is its JSON.
+// fill reads the tensors, which must all be there but for timbres, and returns those of training, of which there must be none unless there is its JSON.
 func (r *reader) fill(tensors nn.Parameters, trained bool) (state nn.Parameters, err error) {
 	missing := map[string]*nn.Parameter{}
 	for _, p := range tensors {
@@ -314,7 +317,7 @@ func (r *reader) fill(tensors nn.Parameters, trained bool) (state nn.Parameters,
 		}
 	}
 	for _, p := range tensors {
-		if missing[p.Name] != nil {
+		if missing[p.Name] != nil && p.Name != vqvae.TimbresName { // files of before have none
 			return nil, r.wrong(fmt.Sprintf("no tensor %q", p.Name), fmt.Sprintf("one of shape %v", p.Value))
 		}
 		if i := slices.IndexFunc(p.Value.Data, notFinite); i >= 0 {

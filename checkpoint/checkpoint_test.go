@@ -164,6 +164,48 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
+// TestTimbres: timbres come back as they were; a file of a model that has none is read, and so is one of before there were any; they are no part of the
+// fingerprint.
+func TestTimbres(t *testing.T) {
+	features := tiny
+	features.Rate, features.Encoder.Input, features.Decoder.Upsample = 800, vqvae.LogMel, nil
+	f := newFile(t, features, "a", "b")
+	timbres := f.Model.State().Find(vqvae.TimbresName).Value
+	timbres.Zero()
+	first := Fingerprint(f.Model)
+	path, _ := save(t, f)
+	load := func() (*File, error) { return Load(path, dilated.Float32) }
+	if got, err := load(); err != nil || got.Model.HasTimbres() {
+		t.Errorf("without timbres: %v", err)
+	}
+	p := takeApart(t, path)
+	p.tensors = slices.DeleteFunc(p.tensors, func(t safetensors.Tensor) bool { return t.Name == vqvae.TimbresName })
+	if err := safetensors.Write(path, p.metadata, p.tensors); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := load(); err != nil || got.Model.HasTimbres() {
+		t.Errorf("of before: %v", err)
+	}
+
+	for i := range timbres.Data {
+		timbres.Data[i] = float32(i%7) + 0.5
+	}
+	path, _ = save(t, f)
+	got, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameTensors(t, tensors(got.Model), tensors(f.Model))
+	if !got.Model.HasTimbres() || Fingerprint(got.Model) != first {
+		t.Errorf("timbres %v, fingerprint %s, want %s", got.Model.HasTimbres(), Fingerprint(got.Model), first)
+	}
+	timbres.Data[len(timbres.Data)-1] = -1
+	path, _ = save(t, f)
+	if _, err := load(); err == nil || !strings.Contains(err.Error(), "speakers.timbre: deviation -1 of channel 79 of speaker 1") {
+		t.Errorf("a deviation below 0: %v", err)
+	}
+}
+
 func TestSaveRefuses(t *testing.T) {
 	f := newFile(t, tiny, "a", "b")
 	dir := t.TempDir()

@@ -296,7 +296,7 @@ func TestFitReport(t *testing.T) {
 				got   float64
 				voice []float32
 			}{{"mean", r.Mean, meanVoice(m)}, {"existing", r.Existing, m.Voices.Table.Value.Row(int(id))}, {"enrolled", r.Enrolled, vector}} {
-				more, err := m.WithVoice("new", v.voice)
+				more, err := m.WithVoice("new", v.voice, vqvae.Timbre{})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -35,7 +35,7 @@ func ExampleFit() {
 	}
 	fmt.Printf("fitted on %.1f s, %.1f s held out; a gain: %v\n", report.Fitted, report.HeldOut, report.Gain > 0)
 
-	more, err := model.WithVoice("zoe", vector)
+	more, err := model.WithVoice("zoe", vector, vqvae.Timbre{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -11,6 +11,7 @@ import (
 	"github.com/vqaudio/vqaudio/audio/spectrum"
 	"github.com/vqaudio/vqaudio/classify"
 	"github.com/vqaudio/vqaudio/corpora"
+	"github.com/vqaudio/vqaudio/speaker"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -21,20 +22,31 @@ type ConversionOptions struct {
 	Conversions int     // how many, at least 1
 	Seconds     float64 // at most so much of an utterance, from its start on
 	Temperature float64 // that of wavenet.Sampler.Draw
+	Adapt       Adaptation
 	Seed        uint64
 	Progress    Progress // may be nil
 }
+
+// Adaptation says from what timbre speech is adapted to that of the target before it is converted ([vqvae.Model.Adapted]).
+type Adaptation string
+
+const (
+	AdaptSpeaker   Adaptation = "speaker"   // from that of the source, as the model knows it
+	AdaptRecording Adaptation = "recording" // from that of what is converted, as [frontend.Frontend.Timbre] measures it
+	AdaptNot       Adaptation = "none"
+)
 
 // ConversionReport is what [Conversion] has found. Shares are from 0 to 1.
 //
 // Three kinds of sound are judged in the same way: recordings as they are, what the model makes of their codes in their own voice, and
 // conversions to another voice. What the judges do not recognise in the first two, no conversion can be blamed for.
 type ConversionReport struct {
-	Split       string  `json:"split"`
-	Conversions int     `json:"conversions"`
-	Seconds     float64 `json:"seconds"` // of sound converted, all together
-	Temperature float64 `json:"temperature"`
-	Seed        uint64  `json:"seed"`
+	Split       string     `json:"split"`
+	Conversions int        `json:"conversions"`
+	Seconds     float64    `json:"seconds"` // of sound converted, all together
+	Temperature float64    `json:"temperature"`
+	Adapted     Adaptation `json:"adapted"` // AdaptNot if the model has no timbres
+	Seed        uint64     `json:"seed"`
 
 	Judge Accuracy `json:"judge"` // of the classifier of speakers, on all recordings of the split
 	Voice struct {
@@ -120,7 +132,7 @@ type pair struct {
 	source, target int32    // ids of the judge
 	speakers       [2]int32 // of source and target, ids of the model
 
-	codes                  []int32
+	codes, adapted         []int32    // of the recording as it is, and adapted to the target
 	units, reunits         unitCount  // of the conversion, and of the reconstruction
 	own, recon, conversion []float32  // logits of speakers
 	words                  [3]bool    // recognised: recorded, reconstructed, converted
@@ -141,7 +153,10 @@ type track []float64
 // It returns an error if ctx is cancelled, if rates differ, if the model knows no speakers or not those of the split, or if there is
 // nothing to convert.
 func Conversion(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, judges *Judges, o ConversionOptions) (ConversionReport, error) {
-	r := ConversionReport{Split: o.Split, Conversions: o.Conversions, Temperature: o.Temperature, Seed: o.Seed}
+	if !m.HasTimbres() {
+		o.Adapt = AdaptNot
+	}
+	r := ConversionReport{Split: o.Split, Conversions: o.Conversions, Temperature: o.Temperature, Adapted: o.Adapt, Seed: o.Seed}
 	if err := CheckConversion(m, cache, o.Split); err != nil {
 		return r, err
 	}
@@ -258,6 +273,14 @@ func (p *pair) convert(ctx context.Context, c *coder, cache *corpora.Cache, judg
 	samples := make([]float32, p.samples)
 	cache.Read(samples, p.utterance, 0)
 	p.codes = c.codes(samples)
+	p.adapted = p.codes
+	timbre := func(id int32) vqvae.Timbre { return c.model.Timbre(speaker.Mix{{ID: id, Weight: 1}}) }
+	switch o.Adapt {
+	case AdaptSpeaker:
+		p.adapted = c.adapted(timbre(p.speakers[0]), timbre(p.speakers[1])).codes(samples)
+	case AdaptRecording:
+		p.adapted = c.adapted(c.front.Timbre(c.model, widen(samples)), timbre(p.speakers[1])).codes(samples)
+	}
 	a := new(tensor.Arena)
 	hear := func(kind int, samples []float32) (voice []float32, pitch track) {
 		logMel := h.logMel(samples)
@@ -271,12 +294,12 @@ func (p *pair) convert(ctx context.Context, c *coder, cache *corpora.Cache, judg
 	}
 	own, recorded := hear(0, samples)
 	p.own, p.f0[0] = own, recorded.median()
-	for kind, speaker := range p.speakers {
+	for kind, codes := range [][]int32{p.codes, p.adapted} {
 		var key [32]byte
 		binary.LittleEndian.PutUint64(key[:], o.Seed)
 		binary.LittleEndian.PutUint64(key[8:], uint64(i))
 		key[16] = byte(kind)
-		made, err := c.speak(ctx, p.codes, speaker, o.Temperature, rand.NewChaCha8(key))
+		made, err := c.speak(ctx, codes, p.speakers[kind], o.Temperature, rand.NewChaCha8(key))
 		if err != nil {
 			return err
 		}
@@ -284,11 +307,11 @@ func (p *pair) convert(ctx context.Context, c *coder, cache *corpora.Cache, judg
 		logits, pitch := hear(1+kind, made)
 		if kind == 0 {
 			p.recon = logits
-			p.reunits.add(p.codes, c.codes(made))
+			p.reunits.add(codes, c.codes(made))
 			p.again.add(recorded, pitch, false)
 		} else {
 			p.conversion, p.f0[2] = logits, pitch.median()
-			p.units.add(p.codes, c.codes(made))
+			p.units.add(codes, c.codes(made))
 			p.melody.add(recorded, pitch, true)
 		}
 	}
@@ -385,8 +408,8 @@ func unitsOf(pairs []pair) *Units {
 		converted.sum(p.units)
 		for k := 1; k < len(pairs); k++ { // the next pair of another utterance
 			if q := &pairs[(i+k)%len(pairs)]; q.utterance != p.utterance {
-				n := min(len(p.codes), len(q.codes)) // so that a difference in length is no error
-				other.add(p.codes[:n], q.codes[:n])
+				n := min(len(p.adapted), len(q.codes)) // so that a difference in length is no error
+				other.add(p.adapted[:n], q.codes[:n])
 				break
 			}
 		}

@@ -16,9 +16,11 @@ import (
 
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/files"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/speaker"
 	"github.com/vqaudio/vqaudio/tensor"
+	"github.com/vqaudio/vqaudio/vqvae"
 )
 
 // testVoices are the fundamental frequencies of synthetic speakers, in Hz.
@@ -270,6 +272,52 @@ func TestConversion(t *testing.T) {
 	}
 }
 
+// TestConversionAdapted: a model that has timbres converts other units, and says so; reconstructions stay as they are.
+func TestConversionAdapted(t *testing.T) {
+	c := testConfig
+	c.Encoder = vqvae.EncoderConfig{Input: vqvae.LogMel, Channels: []int{8, 8}, Strides: []int{1, 1}}
+	c.Decoder.Upsample = nil
+	m, cache := testModel(t, c), voices(4)
+	judges, err := TrainJudges(t.Context(), cache, Learning{Steps: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := ConversionOptions{Split: corpora.Test, Conversions: 6, Seconds: 0.25, Temperature: 1, Seed: 3, Adapt: AdaptSpeaker}
+	front, err := frontend.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(a Adaptation) ConversionReport {
+		o.Adapt = a
+		r, err := Conversion(t.Context(), m, cache, judges, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := run(AdaptSpeaker); r.Adapted != AdaptNot {
+		t.Errorf("without timbres: adapted from %q", r.Adapted)
+	}
+	timbres := make([]vqvae.Timbre, m.Speakers.Len())
+	for i, u := range cache.Utterances() {
+		samples := make([]float32, u.Samples)
+		cache.Read(samples, i, 0)
+		id, err := m.Speakers.ID(cache.Speakers()[u.SpeakerID])
+		if err != nil {
+			t.Fatal(err)
+		}
+		timbres[id] = front.Timbre(m, widen(samples))
+	}
+	m.SetTimbres(timbres)
+	not := run(AdaptNot)
+	for _, a := range []Adaptation{AdaptSpeaker, AdaptRecording} {
+		r := run(a)
+		if r.Adapted != a || reflect.DeepEqual(r.Utterances, not.Utterances) || !reflect.DeepEqual(r.Units.Reconstructed, not.Units.Reconstructed) {
+			t.Errorf("adapted from %q: %+v", r.Adapted, r.Units)
+		}
+	}
+}
+
 func TestConversionErrors(t *testing.T) {
 	m, cache := testModel(t, testConfig), voices(4)
 	judges, err := TrainJudges(t.Context(), cache, Learning{Steps: 1})
@@ -354,6 +402,9 @@ func TestPitchOf(t *testing.T) {
 
 func TestUnits(t *testing.T) {
 	p := []pair{{utterance: 0, codes: []int32{1, 1, 2, 3, 3}}, {utterance: 0, codes: []int32{1, 1, 2, 3, 3}}, {utterance: 1, codes: []int32{5, 5, 1, 1, 2}}}
+	for i := range p {
+		p[i].adapted = p[i].codes
+	}
 	p[0].units.add(p[0].codes, []int32{1, 2, 2, 3, 3})   // one of five changed, none of three runs
 	p[1].units.add(p[1].codes, []int32{1, 1, 1, 4, 4})   // two changed, one for a run and one lost
 	p[2].reunits.add(p[2].codes, []int32{5, 1, 1, 2, 2}) // one dropped, one added; runs are as they were

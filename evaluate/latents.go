@@ -24,6 +24,11 @@ func newCoder(m *vqvae.Model) (*coder, error) {
 	return &coder{m, front}, err
 }
 
+// adapted returns a coder that hears the timbre from as the timbre to.
+func (c *coder) adapted(from, to vqvae.Timbre) *coder {
+	return &coder{c.model.Adapted(from, to), c.front}
+}
+
 // hop is the number of samples of a frame.
 func (c *coder) hop() int { return c.model.Config.Hop() }
 

@@ -49,6 +49,8 @@ func (p *pictures) perturbed(rand.Source) vqvae.Batch { return p.room }
 
 func (p *pictures) Close() {}
 
+func (p *pictures) timbres() {}
+
 // corpus tells collections apart by all pixels of the training and the validation split.
 func (p *pictures) corpus() corpusConfig {
 	sum := sha256.New()

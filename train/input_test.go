@@ -63,6 +63,7 @@ func TestInputs(t *testing.T) {
 			sameModel(t, last(dir, 40), last(whole, 40))
 
 			var measured [2][]float32
+			var timbres [2][]float32
 			for i, name := range []string{last(dir, 40), filepath.Join(dir, BestName)} {
 				f, err := checkpoint.Load(name, dilated.Float32)
 				if err != nil {
@@ -70,6 +71,13 @@ func TestInputs(t *testing.T) {
 				}
 				e := f.Model.Encoder
 				measured[i] = slices.Concat(e.Mean.Data, e.Deviation.Data)
+				timbres[i] = f.Model.State().Find(vqvae.TimbresName).Value.Data
+				if !f.Model.HasTimbres() {
+					t.Errorf("%s: timbres are not measured", name)
+				}
+			}
+			if n := len(timbres[0]) / 3; !slices.Equal(timbres[0], timbres[1]) || slices.Equal(timbres[0][:n], timbres[0][n:2*n]) {
+				t.Error("the best model has other timbres, or speakers have the same")
 			}
 			n := len(measured[0]) / 2
 			if !slices.Equal(measured[0], measured[1]) || measured[0][0] == 0 || measured[0][n] == 1 ||

@@ -9,6 +9,7 @@ import (
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/frontend"
+	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
 
@@ -18,6 +19,7 @@ type source interface {
 	Next() vqvae.Batch                     // the next batch, until the one after
 	perturbed(src rand.Source) vqvae.Batch // the same, as the model is to see it, once
 	Close()
+	timbres() // measures those of the speakers, if the model wants any
 
 	corpus() corpusConfig
 	speakers() []string
@@ -75,6 +77,40 @@ func (s *sound) perturbed(src rand.Source) vqvae.Batch {
 }
 
 func (s *sound) Close() { s.sampler.Close() }
+
+// timbreSeconds is how much speech of a speaker is measured.
+const timbreSeconds = 30
+
+func (s *sound) timbres() {
+	of := make([][]int, len(s.speakers())) // the first utterances of each
+	left := make([]int64, len(of))
+	for id := range left {
+		left[id] = int64(timbreSeconds * s.cache.Rate())
+	}
+	for i, u := range s.cache.Utterances() {
+		if u.Split == corpora.Train && left[u.SpeakerID] > 0 {
+			of[u.SpeakerID] = append(of[u.SpeakerID], i)
+			left[u.SpeakerID] -= u.Samples
+		}
+	}
+	timbres := make([]vqvae.Timbre, len(of))
+	parallel.For(len(of), func(id int) {
+		var clips [][]float64
+		for _, i := range of[id] {
+			samples := make([]float32, min(s.cache.Utterances()[i].Samples, int64(timbreSeconds*s.cache.Rate())))
+			s.cache.Read(samples, i, 0)
+			clip := make([]float64, len(samples))
+			for k, v := range samples {
+				clip[k] = float64(v)
+			}
+			clips = append(clips, clip)
+		}
+		if len(clips) > 0 {
+			timbres[id] = s.front.Timbre(s.model, clips...)
+		}
+	})
+	s.model.SetTimbres(timbres)
+}
 
 func (s *sound) corpus() corpusConfig {
 	c := corpusConfig{Checksum: s.sampler.State().Cache, Utterances: len(s.cache.Utterances()), Speakers: len(s.cache.Speakers())}

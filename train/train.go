@@ -150,6 +150,9 @@ func (r *run) begin() error {
 			r.averageBooks = append(r.averageBooks, r.average.State().Find("average."+b.Name).Value)
 		}
 	}
+	if r.model.WantsTimbres() && !r.model.HasTimbres() {
+		r.sampler.timbres()
+	}
 	return nil
 }
 

@@ -84,23 +84,35 @@ func (e *Encoder) State() nn.Parameters {
 	return nn.Parameters{{Name: "mean", Value: e.Mean}, {Name: "deviation", Value: e.Deviation}}
 }
 
-// constant is the deviation of a channel, relative to its mean, up to which it is taken for rounding.
-const constant = 1e-6
-
 // Standardise measures mean and deviation of the features in inputs [..., channels]. A channel that is the same everywhere gets
 // the deviation 1. Frames that hold numbers that are not finite are left out. It does nothing to an encoder of waveforms.
 func (e *Encoder) Standardise(inputs []tensor.Tensor) {
 	if e.Mean.Data == nil {
 		return
 	}
+	mean, variance, frames := e.moments(inputs)
+	if frames == 0 {
+		return
+	}
+	for i, m := range mean {
+		e.Mean.Data[i], e.Deviation.Data[i] = float32(m), float32(deviation(m, variance[i]))
+	}
+}
+
+// moments returns mean and variance of each channel of inputs [..., channels] as they come to the layers but for Mean and Deviation, and of how many
+// frames. Those that hold numbers that are not finite are left out; if there are no others, all is 0.
+func (e *Encoder) moments(inputs []tensor.Tensor) (mean, variance []float64, frames float64) {
 	channels, a := e.Mean.Len(), new(tensor.Arena)
-	mean, square, n := make([]float64, channels), make([]float64, channels), 0.0
+	mean, variance = make([]float64, channels), make([]float64, channels)
+	seen := make([]tensor.Tensor, len(inputs))
+	for i, x := range inputs {
+		if x.Channels() != channels {
+			panic(fmt.Sprintf("vqvae.Encoder: features of shape %v, want %d channels", x, channels))
+		}
+		seen[i] = e.surroundingsOff(a, x)
+	}
 	each := func(visit func(frame []float32)) {
-		for _, x := range inputs {
-			if x.Channels() != channels {
-				panic(fmt.Sprintf("vqvae.Encoder: features of shape %v, want %d channels", x, channels))
-			}
-			x = e.surroundingsOff(a, x)
+		for _, x := range seen {
 			for r := range x.Rows() {
 				if !slices.ContainsFunc(x.Row(r), func(v float32) bool { return v-v != 0 }) {
 					visit(x.Row(r))
@@ -109,30 +121,35 @@ func (e *Encoder) Standardise(inputs []tensor.Tensor) {
 		}
 	}
 	each(func(frame []float32) {
-		n++
+		frames++
 		for i, v := range frame {
 			mean[i] += float64(v)
 		}
 	})
-	if n == 0 {
-		return
-	}
 	for i := range mean {
-		mean[i] /= n
+		mean[i] /= max(1, frames)
 	}
 	each(func(frame []float32) {
 		for i, v := range frame {
 			d := float64(v) - mean[i]
-			square[i] += float64(d * d)
+			variance[i] += float64(d * d)
 		}
 	})
-	for i, m := range mean {
-		deviation := math.Sqrt(square[i] / n)
-		if deviation <= constant*math.Abs(m) {
-			deviation = 1
-		}
-		e.Mean.Data[i], e.Deviation.Data[i] = float32(m), float32(deviation)
+	for i := range variance {
+		variance[i] /= max(1, frames)
 	}
+	return mean, variance, frames
+}
+
+// constant is the deviation of a channel, relative to its mean, up to which it is taken for rounding.
+const constant = 1e-6
+
+// deviation is that of a channel; 1 if it is the same everywhere.
+func deviation(mean, variance float64) float64 {
+	if d := math.Sqrt(variance); d > constant*math.Abs(mean) {
+		return d
+	}
+	return 1
 }
 
 // standardised returns (x - Mean) / Deviation; a waveform as it is.

@@ -41,6 +41,8 @@ type Model struct {
 	Voices     *nn.Embedding // [speakers, Config.Decoder.Speaker]; nil without speakers
 	Decoder    *wavenet.Net
 
+	timbres tensor.Tensor // [speakers, 2*channels]: see [Timbre]; 0 until they are measured; none unless the encoder sees features, and without speakers
+
 	ImageEncoder, ImageDecoder *ImageNet // of pictures, in the place of Encoder and Decoder; else nil
 }
 
@@ -72,6 +74,9 @@ func New(c Config, speakers []string, precision dilated.Precision, src rand.Sour
 			return nil, fmt.Errorf("a decoder with %d channels for the speaker, and no speakers", c.Decoder.Speaker)
 		}
 		m.Voices = nn.NewEmbedding(table.Len(), c.Decoder.Speaker, src)
+		if c.Encoder.Input != Wave {
+			m.timbres = tensor.New(table.Len(), 2*c.Encoder.InputChannels())
+		}
 	}
 	m.Decoder = wavenet.New(c.WaveNet(), precision, src)
 	return m, nil
@@ -110,12 +115,15 @@ func (m *Model) Codebooks() nn.Parameters {
 	return m.Quantiser.Codebooks().Named("bottleneck")
 }
 
-// State returns what training changes besides, without gradients: "encoder.mean" and "encoder.deviation" of features,
+// State returns what training changes besides, without gradients: "encoder.mean" and "encoder.deviation" of features, "speakers.timbre" ([Timbre]),
 // and what belongs to the bottleneck: "bottleneck.codebook" if it is trained by average, "bottleneck.sums", ...
 func (m *Model) State() nn.Parameters {
 	state := m.Bottleneck.State().Named("bottleneck")
 	if m.Encoder != nil {
 		state = append(m.Encoder.State().Named("encoder"), state...)
+	}
+	if m.WantsTimbres() {
+		state = append(state, &nn.Parameter{Name: TimbresName, Value: m.timbres})
 	}
 	return state
 }

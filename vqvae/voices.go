@@ -7,6 +7,7 @@ import (
 
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/speaker"
+	"github.com/vqaudio/vqaudio/tensor"
 )
 
 // Voice returns the vector of a mixture of speakers, [Config.Decoder.Speaker]: the mean of their vectors by the weights of mix.
@@ -27,21 +28,29 @@ var errVoiceless = errors.New("the model knows no speakers: it has one voice for
 
 // WithVoice returns a model that speaks with one voice more, or with another one under the name of a speaker that it knows. It
 // shares everything else with m, which stays as it is. It is an error if the model knows no speakers, or if
-// [speaker.NewTable] does not take the name.
-func (m *Model) WithVoice(name string, vector []float32) (*Model, error) {
+// [speaker.NewTable] does not take the name. The timbre is looked at if the model has timbres.
+func (m *Model) WithVoice(name string, vector []float32, t Timbre) (*Model, error) {
 	if m.Voices == nil {
 		return nil, errVoiceless
 	}
 	if len(vector) != m.Config.Decoder.Speaker {
 		panic(fmt.Sprintf("vqvae.Model: a voice of %d channels, want %d", len(vector), m.Config.Decoder.Speaker))
 	}
-	names, rows := m.Speakers.Names(), slices.Clone(m.Voices.Table.Value.Data)
-	if i := slices.Index(names, name); i >= 0 {
-		copy(rows[i*len(vector):], vector)
-	} else {
-		names, rows = append(names, name), append(rows, vector...)
+	names, from := m.Speakers.Names(), m.rows()
+	id := slices.Index(names, name)
+	if id < 0 {
+		id = len(names)
+		names, from = append(names, name), append(from, 0)
 	}
-	return m.withVoices(names, rows)
+	other, err := m.withVoices(names, from)
+	if err != nil {
+		return nil, err
+	}
+	copy(other.Voices.Table.Value.Row(id), vector)
+	if m.HasTimbres() {
+		other.setTimbre(id, t)
+	}
+	return other, nil
 }
 
 // WithoutVoice returns a model that lacks a speaker. It shares everything else with m, which stays as it is. It is an error if
@@ -57,13 +66,20 @@ func (m *Model) WithoutVoice(name string) (*Model, error) {
 	if m.Speakers.Len() == 1 {
 		return nil, fmt.Errorf("%q is the only speaker of the model", name)
 	}
-	n := m.Config.Decoder.Speaker
-	return m.withVoices(slices.Delete(m.Speakers.Names(), int(id), int(id)+1),
-		slices.Delete(slices.Clone(m.Voices.Table.Value.Data), int(id)*n, int(id+1)*n))
+	return m.withVoices(slices.Delete(m.Speakers.Names(), int(id), int(id)+1), slices.Delete(m.rows(), int(id), int(id)+1))
 }
 
-// withVoices returns a model of these speakers, whose vectors are rows one behind the other.
-func (m *Model) withVoices(names []string, rows []float32) (*Model, error) {
+// rows returns the numbers of all speakers.
+func (m *Model) rows() []int {
+	ids := make([]int, m.Speakers.Len())
+	for i := range ids {
+		ids[i] = i
+	}
+	return ids
+}
+
+// withVoices returns a model of these speakers: each with vector and timbre of the speaker of m whose number from says.
+func (m *Model) withVoices(names []string, from []int) (*Model, error) {
 	table, err := speaker.NewTable(names)
 	if err != nil {
 		return nil, err
@@ -71,6 +87,14 @@ func (m *Model) withVoices(names []string, rows []float32) (*Model, error) {
 	other := *m
 	other.Speakers = table
 	other.Voices = &nn.Embedding{Table: nn.NewParameter(m.Voices.Table.Name, table.Len(), m.Config.Decoder.Speaker)}
-	copy(other.Voices.Table.Value.Data, rows)
+	if m.WantsTimbres() {
+		other.timbres = tensor.New(table.Len(), m.timbres.Dim(1))
+	}
+	for id, of := range from {
+		copy(other.Voices.Table.Value.Row(id), m.Voices.Table.Value.Row(of))
+		if m.WantsTimbres() {
+			copy(other.timbres.Row(id), m.timbres.Row(of))
+		}
+	}
 	return &other, nil
 }

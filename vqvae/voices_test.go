@@ -53,8 +53,8 @@ func TestChangeVoices(t *testing.T) {
 		names []string
 		rows  []float32
 	}{
-		{"one more", func() (*Model, error) { return m.WithVoice("zoe", []float32{8, 9}) }, []string{"ann", "bob", "kim", "zoe"}, []float32{1, 2, 3, -4, 0.1, 0.7, 8, 9}},
-		{"another", func() (*Model, error) { return m.WithVoice("bob", []float32{8, 9}) }, []string{"ann", "bob", "kim"}, []float32{1, 2, 8, 9, 0.1, 0.7}},
+		{"one more", func() (*Model, error) { return m.WithVoice("zoe", []float32{8, 9}, Timbre{}) }, []string{"ann", "bob", "kim", "zoe"}, []float32{1, 2, 3, -4, 0.1, 0.7, 8, 9}},
+		{"another", func() (*Model, error) { return m.WithVoice("bob", []float32{8, 9}, Timbre{}) }, []string{"ann", "bob", "kim"}, []float32{1, 2, 8, 9, 0.1, 0.7}},
 		{"without the first", func() (*Model, error) { return m.WithoutVoice("ann") }, []string{"bob", "kim"}, []float32{3, -4, 0.1, 0.7}},
 		{"without the last", func() (*Model, error) { return m.WithoutVoice("kim") }, []string{"ann", "bob"}, []float32{1, 2, 3, -4}},
 	} {
@@ -75,7 +75,7 @@ func TestChangeVoices(t *testing.T) {
 	}
 
 	// It speaks in the new voice as in the same one under another name, and as before in those it had.
-	more, err := m.WithVoice("ann again", []float32{1, 2})
+	more, err := m.WithVoice("ann again", []float32{1, 2}, Timbre{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestChangeVoicesRefuses(t *testing.T) {
 	if _, err := m.WithoutVoice("an"); !errors.As(err, &unknown) || unknown.Near[0] != "ann" {
 		t.Errorf("of an unknown name: %v", err)
 	}
-	if _, err := m.WithVoice("", []float32{1, 2}); err == nil {
+	if _, err := m.WithVoice("", []float32{1, 2}, Timbre{}); err == nil {
 		t.Error("no name is a name")
 	}
 	for _, name := range []string{"ann", "bob"} {
@@ -114,7 +114,7 @@ func TestChangeVoicesRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := one.WithVoice("zoe", nil); err == nil || !strings.Contains(err.Error(), "knows no speakers") {
+	if _, err := one.WithVoice("zoe", nil, Timbre{}); err == nil || !strings.Contains(err.Error(), "knows no speakers") {
 		t.Errorf("of a model of one voice: %v", err)
 	}
 	if _, err := one.WithoutVoice("ann"); err == nil || !strings.Contains(err.Error(), "knows no speakers") {
@@ -125,5 +125,5 @@ func TestChangeVoicesRefuses(t *testing.T) {
 			t.Error("a vector of another length does not panic")
 		}
 	}()
-	_, _ = voicesModel(t).WithVoice("zoe", []float32{1})
+	_, _ = voicesModel(t).WithVoice("zoe", []float32{1}, Timbre{})
 }

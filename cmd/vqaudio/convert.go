@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/vqaudio/vqaudio/audio"
+	"github.com/vqaudio/vqaudio/vqvae"
 )
 
 func convertCommand() *cli.Command {
@@ -21,7 +22,11 @@ func convertCommand() *cli.Command {
 			"model's rate, mono, as long as the recording, and at its level. Of one file, or of standard input, it goes to a file, or\n" +
 			"to standard output as it is made; of several, or of a folder, to a folder. The same seed gives the same sound, for\n" +
 			"each file by its name, on any number of threads. A recording of any length takes the same memory. Its first minute\n" +
-			"is waited for, as that says what its level is, unless --level is none. Units are those of encode --precision float32.\n" +
+			"is waited for, as that says what its level is, unless --level is none.\n" +
+			"A model with features for its input (preset voices) knows the timbre of each of its speakers: how much of each frequency there is in their\n" +
+			"speech, and how much that changes. A recording is given that of the target first, taken off that of the speaker whom --from names,\n" +
+			"or, without --from, off its own, by its first ten seconds: so less of the voice that spoke is left. With --level none there is no time to\n" +
+			"measure it. With --as-is it stays as it is, and units are those of encode --precision float32.\n" +
 			"After a pause the decoder begins anew, so that the phrases of a long recording can be drawn together, as several\n" +
 			"recordings are: on each core many share the reading of weights. That changes no sample.\n\n" +
 			"   vqaudio convert model.safetensors in.wav --to p225 -o out.wav\n" +
@@ -30,6 +35,8 @@ func convertCommand() *cli.Command {
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "to", Usage: "speak as `NAME`, a speaker of the model (vqaudio speaker list MODEL), or a mixture, NAME:WEIGHT,NAME:WEIGHT"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `WAV`, - is standard output; of several recordings, to a folder"},
+			&cli.StringFlag{Name: "from", Usage: "the recordings are of `NAME`, a speaker of the model, or a mixture", DefaultText: "whose voice it is, is measured"},
+			&cli.BoolFlag{Name: "as-is", Usage: "do not give recordings the timbre of the target before they are encoded"},
 			levelFlag(),
 		}, synthesisFlags()),
 		Action: runConvert,
@@ -51,6 +58,10 @@ func runConvert(c *cli.Context) error {
 		return err
 	}
 	level, err := levelOf(c, s.model.Config)
+	if err != nil {
+		return err
+	}
+	hear, err := newHearing(c, s)
 	if err != nil {
 		return err
 	}
@@ -82,7 +93,7 @@ func runConvert(c *cli.Context) error {
 		case len(list) > 0:
 			file := list[0]
 			list = list[1:]
-			return func(d drawer) error { return s.convert(c.Context, b, d, together, file, level) }, true
+			return func(d drawer) error { return s.convert(c.Context, b, d, together, file, level, hear) }, true
 		}
 		return nil, false
 	})
@@ -91,8 +102,44 @@ func runConvert(c *cli.Context) error {
 // severalPhrases is the length in seconds from which on a recording may well have several phrases.
 const severalPhrases = 10
 
+// hearing returns the model as it is to hear a recording.
+type hearing func(*recording) *vqvae.Model
+
+// timbreSeconds is how much of a recording, from its start, says what its timbre is.
+const timbreSeconds = 10
+
+// newHearing returns what --from and --as-is ask for.
+func newHearing(c *cli.Context, s *synthesis) (hearing, error) {
+	const example = "vqaudio convert model.safetensors in.wav --from NAME --to NAME -o out.wav"
+	as := func(m *vqvae.Model) hearing { return func(*recording) *vqvae.Model { return m } }
+	from := c.String("from")
+	switch {
+	case from != "" && c.Bool("as-is"):
+		return nil, &usageError{errors.New("--from and --as-is: want one of them"), example}
+	case from != "" && !s.model.HasTimbres():
+		return nil, &usageError{fmt.Errorf("--from %s: %s does not know what the speech of its speakers is like", from, s.file), "leave --from out"}
+	case c.Bool("as-is") || !s.model.HasTimbres():
+		return as(s.model), nil
+	}
+	target := s.model.Timbre(s.mix)
+	if from != "" {
+		mix, err := s.model.Speakers.Mix(from)
+		if err != nil {
+			return nil, fmt.Errorf("--from: %s: %w", s.file, err)
+		}
+		return as(s.model.Adapted(s.model.Timbre(mix), target)), nil
+	}
+	return func(r *recording) *vqvae.Model {
+		samples := r.beginning(timbreSeconds * s.model.Config.Rate)
+		if samples == nil {
+			return s.model
+		}
+		return s.model.Adapted(s.front.Timbre(s.model, samples), target)
+	}, nil
+}
+
 // convert converts a recording: with d its phrases one after the other, or, if there are some, with others together.
-func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, together []drawer, file soundFile, level float64) error {
+func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, together []drawer, file soundFile, level float64, hear hearing) error {
 	r, err := openRecording(ctx, file.name, s.model.Config.Rate, level)
 	if err != nil {
 		return err
@@ -107,7 +154,7 @@ func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, together []
 		out = newChorus(u, together)
 	}
 	defer out.discard()
-	p := newPhrased(s.front, s.model, level, out)
+	p := newPhrased(s.front, hear(r), level, out)
 	err = audio.Copy(r, func(block []float64) error {
 		if err := p.write(block); err != nil {
 			return err

@@ -250,6 +250,7 @@ func TestConvertRefuses(t *testing.T) {
 		{"model.safetensors a.wav -o x.wav", exitUsage, "--to"},
 		{"model.safetensors --to ann -o x.wav", exitUsage, "a recording"},
 		{"model.safetensors a.wav --to an -o x.wav", exitFailure, `unknown speaker "an": known are "ann", "bob"`},
+		{"model.safetensors a.wav --from ann --to bob -o x.wav", exitUsage, "does not know what the speech of its speakers is like"},
 		{"mute.safetensors a.wav --to ann -o x.wav", exitFailure, "knows no speakers"},
 		{"broken.safetensors a.wav --to ann -o x.wav", exitFailure, "broken.safetensors"},
 		{"nosuch.safetensors a.wav --to ann -o x.wav", exitFailure, "nosuch.safetensors"},

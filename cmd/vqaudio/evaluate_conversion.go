@@ -40,6 +40,8 @@ func evaluateConversionCommand() *cli.Command {
 			&cli.Float64Flag{Name: "seconds", Value: 4, Usage: "take at most the first `S` seconds of each"},
 			&cli.StringFlag{Name: "classifier", Usage: "read the classifiers from `FILE` (.safetensors); if there is none, train them and write it"},
 			stepsFlag(),
+			&cli.StringFlag{Name: "adapt", Value: string(evaluate.AdaptSpeaker), Usage: "give speech the timbre of the target first, taken off that of the `SOURCE`: speaker, as the model knows it; " +
+				"recording, measured; or none"},
 			&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "below 1 the sound is calmer, above 1 noisier"},
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "draw pairs and sound with the `SEED`"},
 			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the result is the same with any number (default: all cores)"},
@@ -71,7 +73,7 @@ type conversionReport struct {
 func runEvaluateConversion(c *cli.Context) error {
 	const example = "vqaudio evaluate conversion model.safetensors --corpus CACHE"
 	o := evaluate.ConversionOptions{Split: c.String("split"), Conversions: c.Int("conversions"), Seconds: c.Float64("seconds"),
-		Temperature: c.Float64("temperature"), Seed: c.Uint64("seed")}
+		Temperature: c.Float64("temperature"), Adapt: evaluate.Adaptation(c.String("adapt")), Seed: c.Uint64("seed")}
 	switch {
 	case c.NArg() != 1 || c.String("corpus") == "":
 		return &usageError{errors.New("want one model, and --corpus"), example}
@@ -79,6 +81,8 @@ func runEvaluateConversion(c *cli.Context) error {
 		return &usageError{fmt.Errorf("--conversions %d: want 1 to %d", o.Conversions, maxConversions), example}
 	case !(o.Seconds >= 0.1 && o.Seconds <= maxConversionSeconds):
 		return &usageError{fmt.Errorf("--seconds %v: want 0.1 to %d", o.Seconds, maxConversionSeconds), example}
+	case o.Adapt != evaluate.AdaptSpeaker && o.Adapt != evaluate.AdaptRecording && o.Adapt != evaluate.AdaptNot:
+		return &usageError{fmt.Errorf("--adapt %q: want speaker, recording or none", o.Adapt), example}
 	case c.Int("steps") < 0:
 		return &usageError{fmt.Errorf("--steps %d: want 1 or more", c.Int("steps")), example}
 	case !(o.Temperature >= 0 && o.Temperature <= maxTemperature):
@@ -182,7 +186,9 @@ func (t *lines) accuracy(name string, a evaluate.Accuracy) {
 func printConversion(out io.Writer, r evaluate.ConversionReport) error {
 	t := &lines{out: out}
 	t.accuracy("classifier of speakers, on recordings", r.Judge)
-	t.line("%d conversions, %.1f s", r.Conversions, r.Seconds)
+	from := map[evaluate.Adaptation]string{evaluate.AdaptSpeaker: "adapted from the speaker's timbre", evaluate.AdaptRecording: "adapted from the recording's timbre",
+		evaluate.AdaptNot: "not adapted"}
+	t.line("%d conversions, %.1f s, %s", r.Conversions, r.Seconds, from[r.Adapted])
 	t.line("%-15s %10s %10s %10s %10s %12s", "taken for", "the wanted", "the source", "others", "top five", "median rank")
 	voice := func(name string, h evaluate.Heard, source string) {
 		t.line("%-15s %10s %10s %10s %10s %12.1f", name, percent(h.Wanted), source, percent(h.Other), percent(h.Top5), h.Rank)

@@ -75,6 +75,28 @@ func TestInputs(t *testing.T) {
 			if n := lengthOf([]soundFile{{name: "converted.wav"}}); n != 40002./16000 {
 				t.Errorf("%v s converted", n)
 			}
+
+			// Speech is given the timbre of the target: from that of a speaker, or from its own, which is the same whatever stands beside it.
+			sound := map[string]string{}
+			for _, flags := range []string{"", "--as-is", "--from bob", "--from ann", "--from ann:1,bob:1"} {
+				mustRun(t, "convert run in/a.wav --to ann -o converted.wav "+flags)
+				got := content(t, "converted.wav")
+				for other, s := range sound {
+					if s == got && !(flags == "--from ann" && other == "--as-is") { // from ann to ann there is nothing to adapt
+						t.Errorf("%q gives the sound of %q", flags, other)
+					}
+				}
+				sound[flags] = got
+			}
+			mustRun(t, "convert run in --to ann -o together --threads 2")
+			if content(t, "together/a.wav") != sound[""] {
+				t.Error("together with another recording the sound is another")
+			}
+			for flags, want := range map[string]string{"--from kim": `unknown speaker "kim"`, "--from ann --as-is": "want one of them"} {
+				if _, stderr, code := runCommand(context.Background(), "convert run in/a.wav --to ann -o no.wav "+flags); code == exitOK || !strings.Contains(stderr, want) {
+					t.Errorf("%s: exit code %d, %s", flags, code, stderr)
+				}
+			}
 		})
 	}
 }

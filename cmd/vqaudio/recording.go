@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,7 +60,19 @@ func listSound(args []string, failed func(error)) ([]soundFile, error) {
 type recording struct {
 	audio.Source
 	reader *audio.Reader
-	gain   float64 // what the sound was multiplied by
+	gain   float64   // what the sound was multiplied by
+	dc     float64   // what was taken off before
+	speech []float64 // the first minute, without silence at either end, before all that; nil if nobody asked for its level
+}
+
+// beginning returns up to n samples, from where there first is sound: none if nobody asked for the level, as then there may be no time to wait for
+// them.
+func (r *recording) beginning(n int) []float64 {
+	samples := slices.Clone(r.speech[:min(n, len(r.speech))])
+	for i, x := range samples {
+		samples[i] = (x - r.dc) * r.gain
+	}
+	return samples
 }
 
 // levelSeconds is how much of a recording, from its start, says what its level is. It is not all of it: what comes from a pipe
@@ -80,7 +93,7 @@ func openRecording(ctx context.Context, name string, rate int, level float64) (*
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if math.IsNaN(level) {
-		return &recording{src, r, 1}, nil
+		return &recording{Source: src, reader: r, gain: 1}, nil
 	}
 	start := &startOf{Source: src}
 	if err := start.read(levelSeconds * rate); err != nil {
@@ -94,7 +107,7 @@ func openRecording(ctx context.Context, name string, rate int, level float64) (*
 	meter.Add(start.samples[from:to])
 	centred := meter.Centred()
 	gain := audio.Gain(centred.RMS(), centred.Peak(), level)
-	return &recording{audio.Adjust(start, meter.DC(), gain), r, gain}, nil
+	return &recording{audio.Adjust(start, meter.DC(), gain), r, gain, meter.DC(), start.samples[from:to]}, nil
 }
 
 // openSound opens a recording, be it a pipe.

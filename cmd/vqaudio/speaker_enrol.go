@@ -11,7 +11,9 @@ import (
 	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/checkpoint"
 	"github.com/vqaudio/vqaudio/enrol"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/speaker"
+	"github.com/vqaudio/vqaudio/vqvae"
 )
 
 func speakerEnrolCommand() *cli.Command {
@@ -116,7 +118,13 @@ func runSpeakerEnrol(c *cli.Context) error {
 	}
 	report.Report = fitted
 	if fitted.Gain > 0 {
-		if f.Model, err = f.Model.WithVoice(name, vector); err != nil {
+		var timbre vqvae.Timbre
+		if f.Model.HasTimbres() {
+			if timbre, err = timbreOf(f.Model, clips); err != nil {
+				return err
+			}
+		}
+		if f.Model, err = f.Model.WithVoice(name, vector, timbre); err != nil {
 			return err
 		}
 		if f.Enrolled == nil {
@@ -137,6 +145,21 @@ func runSpeakerEnrol(c *cli.Context) error {
 		return errors.New("no gain: in the new voice, speech held out is predicted no better; nothing is written")
 	}
 	return nil
+}
+
+// timbreOf returns the timbre of a voice by clips of it.
+func timbreOf(m *vqvae.Model, clips [][]float32) (vqvae.Timbre, error) {
+	front, err := frontend.New(m.Config)
+	if err != nil {
+		return vqvae.Timbre{}, err
+	}
+	wide := make([][]float64, len(clips))
+	for i, clip := range clips {
+		for _, v := range clip {
+			wide[i] = append(wide[i], float64(v))
+		}
+	}
+	return front.Timbre(m, wide...), nil
 }
 
 // print prints the report.

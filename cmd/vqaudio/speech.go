@@ -20,6 +20,7 @@ import (
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/internal/parallel"
+	"github.com/vqaudio/vqaudio/speaker"
 	"github.com/vqaudio/vqaudio/vqvae"
 	"github.com/vqaudio/vqaudio/wavenet"
 )
@@ -31,7 +32,8 @@ type synthesis struct {
 	precision wavenet.Precision
 	twoCores  bool // for a single utterance
 	front     *frontend.Frontend
-	global    []float32 // the voice's vector; nil if the model knows no speakers
+	mix       speaker.Mix // of the model's speakers
+	global    []float32   // the vector of that voice; nil if the model knows no speakers
 	drawing   wavenet.Drawing
 	seed      uint64
 
@@ -77,11 +79,10 @@ func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
 		if name == "" {
 			return nil, &usageError{fmt.Errorf("%s speaks as one of its speakers: want --speaker", modelName), "vqaudio info MODEL --speakers lists them"}
 		}
-		mix, err := s.model.Speakers.Mix(name)
-		if err != nil {
+		if s.mix, err = s.model.Speakers.Mix(name); err != nil {
 			return nil, fmt.Errorf("%s: %w", modelName, err)
 		}
-		s.global = s.model.Voice(mix)
+		s.global = s.model.Voice(s.mix)
 	} else if name != "" {
 		return nil, fmt.Errorf("%s knows no speakers: it has one voice for all", modelName)
 	}
