@@ -68,6 +68,16 @@ func frameLevel(frame []float64) float32 {
 	return float32(math.Sqrt(squares / float64(len(frame))))
 }
 
+// Quiet returns how many of the full frames, of 10 ms, have a level below least, an RMS without their mean, and how many there are.
+func (a *Activity) Quiet(least float64) (quiet, frames int) {
+	for _, level := range a.levels {
+		if float64(level) < least {
+			quiet++
+		}
+	}
+	return quiet, len(a.levels)
+}
+
 // Bounds returns the first sample of the sound and the one after its last. A frame is loud if its level is at most below
 // (decibels) under that of the recording, and sound is three loud frames in a row; of a shorter recording, all frames. A
 // margin (seconds, not negative) is left at both ends, as far as there is something. Without any sound the answer is 0, 0.

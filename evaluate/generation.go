@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
 
+	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/audio/spectrum"
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/prior"
@@ -44,7 +46,7 @@ type GenerationReport struct {
 
 // SpeechStatistics is what speech is like. Divergences are those of Jensen and Shannon from the units of Recorded, in bits, from 0 to 1.
 type SpeechStatistics struct {
-	Pauses float64 `json:"pauses"` // share of frames of 10 ms that are 35 dB or more under the level of the model's speech
+	Pauses float64 `json:"pauses"` // share of frames of 10 ms that are more than [audio.TrimBelow] under the level of the model's speech
 	Voiced float64 `json:"voiced"` // share of frames of 10 ms with a fundamental frequency
 
 	Run     float64 `json:"run"`               // mean number of equal units in a row
@@ -78,7 +80,6 @@ func Generation(ctx context.Context, m *vqvae.Model, p *prior.Prior, cache *corp
 	}
 	var real, long []int
 	var other, trained [][]int32
-	frequency := make([]float32, c.entries())
 	for i, u := range cache.Utterances() {
 		switch {
 		case u.Split == o.Split:
@@ -91,31 +92,32 @@ func Generation(ctx context.Context, m *vqvae.Model, p *prior.Prior, cache *corp
 		}
 		if u.Split == corpora.Train {
 			trained = append(trained, codes[i])
-			for _, k := range codes[i] {
-				frequency[k]++
-			}
 		}
 	}
 	if len(other) == 0 {
 		other = trained
 	}
-	if len(long) == 0 || slices.Max(frequency) == 0 {
-		return GenerationReport{}, nil, fmt.Errorf("the corpus has %d utterances of %v s or more in the split %s, and %v units in the split train: want some of each",
-			len(long), o.Seconds, o.Split, slices.Max(frequency))
+	k := c.entries()
+	fitted := describeUnits(k, trained)
+	if len(long) == 0 || fitted.counts.Total == 0 {
+		return GenerationReport{}, nil, fmt.Errorf("the corpus has %d utterances of %v s or more in the split %s, and %d units in the split train: want some of each",
+			len(long), o.Seconds, o.Split, fitted.counts.Total)
 	}
-	for i, n := range frequency {
-		frequency[i] = float32(math.Log(float64(n))) // as logits
+	unigram := make([]float32, k) // as logits
+	for i, n := range fitted.counts.One {
+		unigram[i] = float32(math.Log(float64(n)))
 	}
 	speakers, err := speakerIDs(m, cache, o.Split)
 	if err != nil {
 		return GenerationReport{}, nil, err
 	}
+	weights := p.NewGenerator(p.Nobody(), o.Drawing, nil)
 	draw := func(i, set int, codes []int32) { // of utterance i, in the place of its own
 		random := o.random(i, set)
 		if set == ofUnigram {
-			w := wavenet.NewDrawer(wavenet.Config{Classes: len(frequency)})
+			w := wavenet.NewDrawer(wavenet.Config{Classes: k})
 			for j := range codes {
-				codes[j] = w.Draw(frequency, wavenet.Drawing{Temperature: 1}, random.Float64())
+				codes[j] = w.Draw(unigram, wavenet.Drawing{Temperature: 1}, random.Float64())
 			}
 			return
 		}
@@ -123,7 +125,7 @@ func Generation(ctx context.Context, m *vqvae.Model, p *prior.Prior, cache *corp
 		if p.Speakers.Has(name) {
 			id, _ = p.Speakers.ID(name)
 		}
-		g := p.NewGenerator(id, o.Drawing, random.Float64)
+		g := weights.Another(p, id, random.Float64)
 		for j := range codes {
 			codes[j] = g.Next()
 		}
@@ -148,13 +150,11 @@ func Generation(ctx context.Context, m *vqvae.Model, p *prior.Prior, cache *corp
 	if err != nil {
 		return r, nil, err
 	}
-	want := describeUnits(units[ofRecorded])
-	for _, u := range units[ofRecorded] {
-		r.Units += len(u)
-	}
+	want := describeUnits(k, units[ofRecorded])
+	r.Units = int(want.counts.Total)
 	r.Recorded = want.against(want)
 	r.Reconstructed = r.Recorded
-	r.Other, r.Generated, r.Unigram = describeUnits(other).against(want), describeUnits(units[ofGenerated]).against(want), describeUnits(units[ofUnigram]).against(want)
+	r.Other, r.Generated, r.Unigram = describeUnits(k, other).against(want), describeUnits(k, units[ofGenerated]).against(want), describeUnits(k, units[ofUnigram]).against(want)
 
 	r.Clips = min(o.Clips, len(long))
 	clips, sound := make([]Clip, r.Clips), make([][sets]soundStatistics, r.Clips)
@@ -225,28 +225,18 @@ func (o GenerationOptions) random(utterance, set int) *rand.Rand {
 // soundStatistics counts frames.
 type soundStatistics struct{ frames, quiet, tracked, voiced int }
 
-// pauseBelow is how many decibels below the level of speech a frame is at least in a pause.
-const pauseBelow = 35
+// quietLevel is the level below which a frame is in a pause, where speech has the level given in dBFS.
+func quietLevel(level float64) float64 { return math.Pow(10, (level-audio.TrimBelow)/20) }
 
 func describeSound(samples []float32, rate int, level float64) (s soundStatistics, err error) {
-	limit := math.Pow(10, (level-pauseBelow)/20)
-	for frame := range slices.Chunk(samples, max(1, rate/100)) {
-		sum, squares := 0.0, 0.0
-		for _, x := range frame {
-			sum += float64(x)
-			squares += float64(x) * float64(x)
-		}
-		n := float64(len(frame))
-		s.frames++
-		if math.Sqrt(max(0, squares/n-sum*sum/n/n)) < limit {
-			s.quiet++
-		}
-	}
+	wide, activity := widen(samples), audio.NewActivity(rate)
+	activity.Add(wide)
+	s.quiet, s.frames = activity.Quiet(quietLevel(level))
 	f0, err := spectrum.NewF0(spectrum.Speech(rate))
 	if err != nil {
 		return s, err
 	}
-	for _, f := range f0.Track(nil, widen(samples)) {
+	for _, f := range f0.Track(nil, wide) {
 		s.tracked++
 		if f > 0 {
 			s.voiced++
@@ -255,24 +245,25 @@ func describeSound(samples []float32, rate int, level float64) (s soundStatistic
 	return s, nil
 }
 
-// unitStatistics counts units, lengths of runs, and pairs.
-type unitStatistics struct{ units, runs, pairs map[uint64]float64 }
+// unitStatistics counts units and pairs of them, and how many runs of equal units are how long.
+type unitStatistics struct {
+	counts *prior.Counts
+	runs   map[int64]int64
+}
 
-func describeUnits(utterances [][]int32) unitStatistics {
-	s := unitStatistics{map[uint64]float64{}, map[uint64]float64{}, map[uint64]float64{}}
-	for _, codes := range utterances {
-		run := uint64(0)
-		for i, k := range codes {
-			s.units[uint64(k)]++
-			if i > 0 {
-				s.pairs[uint64(codes[i-1])<<32|uint64(k)]++
-			}
-			if run++; i+1 == len(codes) || codes[i+1] != k {
+func describeUnits(k int, utterances [][]int32) unitStatistics {
+	s, all := unitStatistics{runs: map[int64]int64{}}, make([]prior.Utterance, len(utterances))
+	for u, codes := range utterances {
+		all[u].Codes = codes
+		run := int64(0)
+		for i, unit := range codes {
+			if run++; i+1 == len(codes) || codes[i+1] != unit {
 				s.runs[run]++
 				run = 0
 			}
 		}
 	}
+	s.counts = prior.Count(k, all)
 	return s
 }
 
@@ -280,34 +271,50 @@ func describeUnits(utterances [][]int32) unitStatistics {
 func (s unitStatistics) against(want unitStatistics) SpeechStatistics {
 	runs, units := 0.0, 0.0
 	for length, n := range s.runs {
-		runs += n
-		units += n * float64(length)
+		runs += float64(n)
+		units += float64(n * length)
 	}
-	return SpeechStatistics{Run: units / max(1, runs), Units: divergence(s.units, want.units), Runs: divergence(s.runs, want.runs), Bigrams: divergence(s.pairs, want.pairs)}
+	return SpeechStatistics{Run: units / max(1, runs), Units: divergence(ones(s.counts), ones(want.counts)), Runs: divergence(s.runs, want.runs),
+		Bigrams: divergence(pairs(s.counts), pairs(want.counts))}
+}
+
+// ones returns the counts of codes.
+func ones(c *prior.Counts) map[int64]int64 {
+	m := map[int64]int64{}
+	for k, n := range c.One {
+		m[int64(k)] = n
+	}
+	return m
+}
+
+// pairs returns the counts of pairs of codes, without what an utterance begins with.
+func pairs(c *prior.Counts) map[int64]int64 {
+	m := maps.Clone(c.Pairs)
+	maps.DeleteFunc(m, func(pair, _ int64) bool { return pair >= int64(c.K)*int64(c.K) })
+	return m
 }
 
 // divergence is that of Jensen and Shannon between two distributions, given as counts, in bits: H((p+q)/2) - H(p)/2 - H(q)/2.
-func divergence(p, q map[uint64]float64) float64 {
-	sum := func(counts map[uint64]float64) (total float64) {
-		for _, n := range counts { // whole numbers, whose sum does not depend on the order
+func divergence(p, q map[int64]int64) float64 {
+	sum := func(counts map[int64]int64) float64 {
+		total := int64(0)
+		for _, n := range counts {
 			total += n
 		}
-		return total
+		return float64(total)
 	}
 	ps, qs := sum(p), sum(q)
-	var keys []uint64
-	for k := range p {
-		keys = append(keys, k)
-	}
+	keys := slices.Collect(maps.Keys(p))
 	for k := range q {
 		if p[k] == 0 {
 			keys = append(keys, k)
 		}
 	}
 	slices.Sort(keys) // sums in one order
+	keys = slices.Compact(keys)
 	d := 0.0
 	for _, k := range keys {
-		a, b := p[k]/ps, q[k]/qs
+		a, b := float64(p[k])/ps, float64(q[k])/qs
 		if a > 0 {
 			d += a / 2 * math.Log2(2*a/(a+b))
 		}

@@ -1,22 +1,23 @@
 package evaluate
 
 import (
+	"maps"
 	"math"
 	"testing"
 )
 
 func TestDivergence(t *testing.T) {
-	counts := func(n ...float64) map[uint64]float64 {
-		m := map[uint64]float64{}
+	counts := func(n ...int64) map[int64]int64 {
+		m := map[int64]int64{}
 		for i, v := range n {
 			if v > 0 {
-				m[uint64(i)] = v
+				m[int64(i)] = v
 			}
 		}
 		return m
 	}
 	for _, c := range []struct {
-		p, q map[uint64]float64
+		p, q map[int64]int64
 		want float64
 	}{
 		{counts(1, 2, 3), counts(2, 4, 6), 0},
@@ -30,15 +31,15 @@ func TestDivergence(t *testing.T) {
 }
 
 func TestDescribeUnits(t *testing.T) {
-	s := describeUnits([][]int32{{3, 3, 1, 1, 1, 3}, {}, {2}})
-	if len(s.units) != 3 || s.units[3] != 3 || s.units[1] != 3 || s.units[2] != 1 {
-		t.Errorf("units %v", s.units)
+	s := describeUnits(4, [][]int32{{3, 3, 1, 1, 1, 3}, {}, {2}})
+	if got, want := ones(s.counts), map[int64]int64{0: 0, 1: 3, 2: 1, 3: 3}; !maps.Equal(got, want) {
+		t.Errorf("units %v, want %v", got, want)
 	}
-	if len(s.runs) != 3 || s.runs[1] != 2 || s.runs[2] != 1 || s.runs[3] != 1 {
-		t.Errorf("runs %v", s.runs)
+	if want := map[int64]int64{1: 2, 2: 1, 3: 1}; !maps.Equal(s.runs, want) {
+		t.Errorf("runs %v, want %v", s.runs, want)
 	}
-	if len(s.pairs) != 4 || s.pairs[3<<32|3] != 1 || s.pairs[3<<32|1] != 1 || s.pairs[1<<32|1] != 2 || s.pairs[1<<32|3] != 1 {
-		t.Errorf("pairs %v", s.pairs)
+	if got, want := pairs(s.counts), map[int64]int64{3*4 + 3: 1, 3*4 + 1: 1, 1*4 + 1: 2, 1*4 + 3: 1}; !maps.Equal(got, want) {
+		t.Errorf("pairs %v, want %v", got, want)
 	}
 	if d := s.against(s); d.Run != 7.0/4 || d.Units != 0 || d.Runs != 0 || d.Bigrams != 0 {
 		t.Errorf("against itself %+v", d)

@@ -14,6 +14,7 @@ import (
 type coder struct {
 	model *vqvae.Model
 	front *frontend.Frontend
+	voice *Reconstruction
 }
 
 func newCoder(m *vqvae.Model) (*coder, error) {
@@ -21,12 +22,15 @@ func newCoder(m *vqvae.Model) (*coder, error) {
 		return nil, fmt.Errorf("the model has no codes: its bottleneck is %q", m.Config.Bottleneck.Kind)
 	}
 	front, err := frontend.New(m.Config)
-	return &coder{m, front}, err
+	if err != nil {
+		return nil, err
+	}
+	return &coder{m, front, NewReconstruction(m)}, nil
 }
 
 // adapted returns a coder that hears the timbre from as the timbre to.
 func (c *coder) adapted(from, to vqvae.Timbre) *coder {
-	return &coder{c.model.Adapted(from, to), c.front}
+	return &coder{c.model.Adapted(from, to), c.front, c.voice}
 }
 
 // hop is the number of samples of a frame.
@@ -49,7 +53,7 @@ func (c *coder) codes(samples []float32) []int32 {
 
 // speak returns the sound that the model makes of codes in a voice, len(codes)*hop samples.
 func (c *coder) speak(ctx context.Context, codes []int32, speaker int32, temperature float64, src rand.Source) ([]float32, error) {
-	levels, err := Reconstruct(ctx, c.model, c.model.Quantiser.Embed(new(tensor.Arena), codes), speaker, temperature, src)
+	levels, err := c.voice.Draw(ctx, c.model.Quantiser.Embed(new(tensor.Arena), codes), speaker, temperature, src)
 	if err != nil {
 		return nil, err
 	}

@@ -267,11 +267,12 @@ func TestDescribeCodes(t *testing.T) {
 	}
 }
 
-func TestReconstruct(t *testing.T) {
+func TestReconstruction(t *testing.T) {
 	m := testModel(t, testConfig)
 	vectors := m.Quantiser.Embed(new(tensor.Arena), []int32{3, 1, 4, 1, 5, 9, 2, 6})
+	r := NewReconstruction(m)
 	draw := func(speaker int32, seed uint64) []int32 {
-		levels, err := Reconstruct(t.Context(), m, vectors, speaker, 1, rand.NewPCG(seed, 0))
+		levels, err := r.Draw(t.Context(), vectors, speaker, 1, rand.NewPCG(seed, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +287,7 @@ func TestReconstruct(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Reconstruct(ctx, m, vectors, 0, 1, rand.NewPCG(1, 0)); !errors.Is(err, context.Canceled) {
+	if _, err := r.Draw(ctx, vectors, 0, 1, rand.NewPCG(1, 0)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -11,13 +11,19 @@ import (
 	"github.com/vqaudio/vqaudio/wavenet"
 )
 
-// SamplerNLL is the mean negative log-likelihood in nats per sample that the decoder's sampler, with weights of the precision p,
+// SamplerReport is what [SamplerNLL] has found.
+type SamplerReport struct {
+	NLL     float64 // nats per sample, the mean over all
+	Samples int     // that it went over
+}
+
+// SamplerNLL measures the negative log-likelihood that the decoder's sampler, with weights of the precision p,
 // gives to crops of the corpus, each from its own start, with its codes and its speaker: what [Report].True is for the decoder as it is
 // trained. In float32 they are the same. It goes over what [NLL] goes over, and has its errors.
-func SamplerNLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, p wavenet.Precision, o Options) (float64, error) {
+func SamplerNLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, p wavenet.Precision, o Options) (SamplerReport, error) {
 	crops, speakers, err := o.plan(m, cache)
 	if err != nil {
-		return 0, err
+		return SamplerReport{}, err
 	}
 	sampler := wavenet.NewSampler(m.Decoder, p)
 	nlls := make([]float64, len(crops))
@@ -53,11 +59,11 @@ func SamplerNLL(ctx context.Context, m *vqvae.Model, cache *corpora.Cache, p wav
 		}
 	})
 	if failed != nil {
-		return 0, failed
+		return SamplerReport{}, failed
 	}
 	sum := 0.0
 	for _, v := range nlls {
 		sum += v
 	}
-	return sum / float64(len(crops)), nil
+	return SamplerReport{sum / float64(len(crops)), len(crops) * o.Crop}, nil
 }

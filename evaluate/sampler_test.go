@@ -27,7 +27,7 @@ func TestSamplerNLL(t *testing.T) {
 			}
 		}
 		got, err := SamplerNLL(t.Context(), m, cache, p, o)
-		if err != nil || math.Abs(got-want.True) > most*want.True || p != wavenet.Float32 && got == want.True || calls != want.Crops {
+		if err != nil || math.Abs(got.NLL-want.True) > most*want.True || p != wavenet.Float32 && got.NLL == want.True || got.Samples != want.Crops*o.Crop || calls != want.Crops {
 			t.Errorf("%v: %v nats per sample, want %v; %d calls, error %v", p, got, want.True, calls, err)
 		}
 	}

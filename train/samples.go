@@ -76,13 +76,13 @@ func (r *sound) sample(ctx context.Context) error {
 		}
 	}
 
-	failed := make([]error, len(sounds))
+	failed, voice := make([]error, len(sounds)), evaluate.NewReconstruction(r.model)
 	parallel.For(len(sounds), func(i int) {
 		s := sounds[i]
 		if s.speaker < 0 {
 			return
 		}
-		s.levels, failed[i] = evaluate.Reconstruct(ctx, r.model, s.vectors, s.speaker, 1, rand.NewChaCha8(s.seed))
+		s.levels, failed[i] = voice.Draw(ctx, s.vectors, s.speaker, 1, rand.NewChaCha8(s.seed))
 	})
 	for i, s := range sounds {
 		if failed[i] != nil {

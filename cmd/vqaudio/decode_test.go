@@ -56,9 +56,9 @@ func TestDecode(t *testing.T) {
 	}
 	mustRun(t, "decode mute.safetensors a.txt -o mute.wav")
 
-	// The likeliest levels are those that evaluate.Reconstruct draws.
+	// The likeliest levels are those that an evaluate.Reconstruction draws.
 	mustRun(t, "decode model.safetensors a.txt --speaker bob --temperature 0 -o likely.wav")
-	levels, err := evaluate.Reconstruct(t.Context(), model, model.Embed(new(tensor.Arena), []int32{3, 3, 3, 1, 4, 1, 5, 9}, 1), 1, 0, zeros{})
+	levels, err := evaluate.NewReconstruction(model).Draw(t.Context(), model.Embed(new(tensor.Arena), []int32{3, 3, 3, 1, 4, 1, 5, 9}, 1), 1, 0, zeros{})
 	if err != nil {
 		t.Fatal(err)
 	}

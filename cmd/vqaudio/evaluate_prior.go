@@ -17,6 +17,7 @@ import (
 	"github.com/vqaudio/vqaudio/prior"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/train"
+	"github.com/vqaudio/vqaudio/vqvae"
 )
 
 func evaluatePriorCommand() *cli.Command {
@@ -76,6 +77,48 @@ func loadPrior(name string, precision dilated.Precision) (f *checkpoint.Prior, f
 	return f, file, err
 }
 
+// measuredPrior is a prior, and what it is measured on.
+type measuredPrior struct {
+	prior     *prior.Prior
+	file      string
+	model     *vqvae.Model
+	modelFile string
+	corpus    *corpora.Cache // to be closed
+	codes     codes.Codes    // of all of it
+}
+
+// openMeasured loads the prior that the argument names, and with load the model that --model names, whose codes it must be of, and has the codes of
+// --corpus: those that "train prior" has left beside the prior, or else it encodes.
+func openMeasured(c *cli.Context, example string, load func(string, dilated.Precision) (*checkpoint.File, string, error)) (*measuredPrior, error) {
+	f, file, err := loadPrior(c.Args().First(), dilated.Float32)
+	if err != nil {
+		return nil, err
+	}
+	model, modelFile, err := load(c.String("model"), dilated.Float32)
+	if err != nil {
+		return nil, err
+	}
+	fingerprint := checkpoint.Fingerprint(model.Model)
+	if _, err := f.Prior.Config.For(model.Model.Config, fingerprint); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	in := &measuredPrior{prior: f.Prior, file: file, model: model.Model, modelFile: modelFile}
+	if in.corpus, err = openCache(c.String("corpus"), example); err != nil {
+		return nil, err
+	}
+	in.codes, err = codes.Read(filepath.Join(filepath.Dir(file), train.CodesName), in.corpus, in.model, fingerprint)
+	if err != nil { // there are none of this corpus
+		show, done := encodingProgress(c.App.ErrWriter)
+		in.codes, err = codes.Encode(c.Context, in.model, in.corpus, show)
+		done()
+	}
+	if err != nil {
+		in.corpus.Close()
+		return nil, err
+	}
+	return in, nil
+}
+
 func runEvaluatePrior(c *cli.Context) error {
 	const example = "vqaudio evaluate prior PRIOR --model MODEL --corpus CACHE --split test"
 	if c.NArg() != 1 || c.String("model") == "" || c.String("corpus") == "" {
@@ -90,53 +133,34 @@ func runEvaluatePrior(c *cli.Context) error {
 		return err
 	}
 	defer restore()
-	f, file, err := loadPrior(c.Args().First(), dilated.Float32)
+	in, err := openMeasured(c, example, loadModel)
 	if err != nil {
 		return err
 	}
-	model, modelFile, err := loadModel(c.String("model"), dilated.Float32)
-	if err != nil {
-		return err
-	}
-	fingerprint := checkpoint.Fingerprint(model.Model)
-	if _, err := f.Prior.Config.For(model.Model.Config, fingerprint); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	cache, err := openCache(c.String("corpus"), example)
-	if err != nil {
-		return err
-	}
-	defer cache.Close()
-	all, err := codes.Read(filepath.Join(filepath.Dir(file), train.CodesName), cache, model.Model, fingerprint)
-	if err != nil { // there are none of this corpus
-		show, done := encodingProgress(c.App.ErrWriter)
-		all, err = codes.Encode(c.Context, model.Model, cache, show)
-		if done(); err != nil {
-			return err
-		}
-	}
-	utterances := all.Split(cache, split, f.Prior.Speakers)
+	defer in.corpus.Close()
+	p, all := in.prior, in.codes
+	utterances := all.Split(in.corpus, split, p.Speakers)
 	total := 0
 	for _, u := range utterances {
 		total += len(u.Codes)
 	}
 	bar := newProgress(c.App.ErrWriter, "evaluating", "codes", int64(total))
 	told := int64(0)
-	r := priorReport{File: file, Model: modelFile, Corpus: c.String("corpus"), Split: split}
-	r.Report, err = prior.Measure(c.Context, f.Prior, utterances, new(tensor.Arena), func(codes int64) {
+	r := priorReport{File: in.file, Model: in.modelFile, Corpus: c.String("corpus"), Split: split}
+	r.Report, err = prior.Measure(c.Context, p, utterances, new(tensor.Arena), func(codes int64) {
 		bar.Add(codes - told)
 		told = codes
 	})
 	if bar.Done(); err != nil {
 		return err
 	}
-	k := f.Prior.Config.Codes
+	k := p.Config.Codes
 	of := prior.Count(k, utterances)
-	fitted := prior.Count(k, all.Split(cache, corpora.Train, f.Prior.Speakers)).Fit()
+	fitted := prior.Count(k, all.Split(in.corpus, corpora.Train, p.Speakers)).Fit()
 	r.Unigram, r.Bigram = fitted.CrossEntropy(of)
 	r.Uniform, r.Entropy, r.ConditionalEntropy = math.Log2(float64(k)), of.Entropy(), of.ConditionalEntropy()
 	for _, u := range utterances {
-		if u.Speaker != f.Prior.Nobody() {
+		if u.Speaker != p.Nobody() {
 			r.Known++
 		}
 	}

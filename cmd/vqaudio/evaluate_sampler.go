@@ -91,16 +91,14 @@ func runEvaluateSampler(c *cli.Context) error {
 	r := samplerReport{Model: model, Corpus: c.String("corpus"), Split: c.String("split")}
 	for _, p := range []wavenet.Precision{wavenet.Float32, wavenet.BFloat16, wavenet.Int8} {
 		var bar *progressBar
-		crops, size := 0, o.Crop
 		o.Progress = func(_, total int) {
 			if bar == nil {
 				bar = newProgress(c.App.ErrWriter, p.String(), "crops", int64(total))
 			}
-			crops = total
 			bar.Add(1)
 		}
 		began := time.Now()
-		nll, err := evaluate.SamplerNLL(c.Context, f.Model, cache, p, o)
+		got, err := evaluate.SamplerNLL(c.Context, f.Model, cache, p, o)
 		took := time.Since(began).Seconds()
 		if bar != nil {
 			bar.Done()
@@ -108,15 +106,12 @@ func runEvaluateSampler(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if math.IsNaN(nll) || math.IsInf(nll, 0) {
-			return fmt.Errorf("%s gives no likelihoods: they are %v nats per sample", model, nll)
+		if math.IsNaN(got.NLL) || math.IsInf(got.NLL, 0) {
+			return fmt.Errorf("%s gives no likelihoods: they are %v nats per sample", model, got.NLL)
 		}
-		if hop := f.Model.Config.Hop(); size == 0 {
-			size = (8192 + hop - 1) / hop * hop
-		}
-		l := samplerLikelihood{Precision: p.String(), NLL: nll, Limit: samplerLimits[p], Speed: float64(crops*size) / took}
+		l := samplerLikelihood{Precision: p.String(), NLL: got.NLL, Limit: samplerLimits[p], Speed: float64(got.Samples) / took}
 		if len(r.Precisions) > 0 {
-			l.More = nll - r.Precisions[0].NLL
+			l.More = got.NLL - r.Precisions[0].NLL
 		}
 		r.Precisions = append(r.Precisions, l)
 	}

@@ -234,6 +234,12 @@ func TestEvaluateGeneration(t *testing.T) {
 	} else {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
+	page := mustRun(t, line+"--split valid -o clips --long 3 --precision int8 --speaker bob --corpus "+cache)
+	written, err := os.ReadFile("clips/report.md")
+	if _, missing := os.Stat("clips/long.png"); err != nil || missing != nil || strings.Count(page, "   until ") != 6 || strings.Count(string(written), " dBFS | ") != 6 ||
+		!strings.Contains(string(written), "(clips.png)") || !strings.Contains(string(written), "(long.png)") {
+		t.Errorf("errors %v, %v:\n%s\n%s", err, missing, page, written)
+	}
 	first := mustRun(t, line+"--split valid --json --threads 1 --corpus "+cache)
 	var r struct {
 		Recorded, Generated, Unigram map[string]float64
@@ -254,6 +260,9 @@ func TestEvaluateGeneration(t *testing.T) {
 		{line + "--seconds 100 --corpus " + cache, exitUsage, "--seconds 100"},
 		{line + "--split all --corpus " + cache, exitUsage, "--split"},
 		{line + "--unit-temperature -1 --corpus " + cache, exitUsage, "--unit-temperature"},
+		{line + "--long -1 --corpus " + cache, exitUsage, "--long -1"},
+		{line + "--long 3 --speaker kim --corpus " + cache, exitFailure, `unknown speaker "kim"`},
+		{line + "--precision double --corpus " + cache, exitUsage, "--precision"},
 		{line + "--seconds 50 --split valid --corpus " + cache, exitFailure, "of 50 s or more"},
 	} {
 		if _, stderr, code := runCommand(context.Background(), test.line); code != test.code || !strings.Contains(stderr, test.stderr) {
