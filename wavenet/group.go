@@ -3,6 +3,7 @@ package wavenet
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // Group draws several sequences at once on one core: for all of them it reads the weights once a step, which takes far less time than
@@ -14,7 +15,8 @@ type Group struct {
 	changed sync.Cond // a round is over, or a member has come or gone
 	members int       // generators that are open
 	ready   []*stretch
-	running bool // somebody makes a round
+	running bool        // somebody makes a round
+	late    atomic.Bool // somebody got ready since it began: it ends after the step
 
 	// Of the round.
 	active   []*stretch
@@ -37,7 +39,7 @@ func NewGroup(s *Sampler, size int) *Group {
 
 // Another returns an empty group of the same size, with the weights of g: for another core.
 func (g *Group) Another() *Group {
-	other := &Group{engine: newEngine(g.samplerWeights, len(g.z)/g.net.Config.Residual)}
+	other := &Group{engine: newEngine(g.samplerWeights, g.most)}
 	other.changed.L = &other.mu
 	return other
 }
@@ -52,7 +54,7 @@ type member struct {
 func (g *Group) join() *member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.members++; g.members > len(g.z)/g.net.Config.Residual {
+	if g.members++; g.members > g.most {
 		panic(fmt.Sprintf("wavenet.Group: %d sequences, one too many", g.members))
 	}
 	return &member{g, newStream(g.samplerWeights, 2*g.net.Config.Residual)}
@@ -72,12 +74,14 @@ func (m *member) draw(t *stretch) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ready = append(g.ready, t)
+	g.late.Store(true)
 	for t.done = false; !t.done; {
 		if g.running || len(g.ready) < g.members {
 			g.changed.Wait()
 			continue
 		}
 		g.running = true
+		g.late.Store(false)
 		g.active, g.ready = g.ready, g.active[:0]
 		g.mu.Unlock()
 		g.round()
@@ -92,7 +96,7 @@ func (m *member) draw(t *stretch) {
 	}
 }
 
-// round goes on with all stretches until one of them is done.
+// round goes on with all stretches until one of them is done, or another one can join them.
 func (g *Group) round() {
 	steps := g.active[0].left()
 	g.streams, g.previous = g.streams[:0], g.previous[:0]
@@ -101,7 +105,10 @@ func (g *Group) round() {
 		g.streams, g.previous = append(g.streams, t.stream), append(g.previous, t.previous)
 	}
 	outputs := g.net.Config.Outputs()
-	for range steps {
+	for step := range steps {
+		if step > 0 && g.late.Load() {
+			return
+		}
 		for _, t := range g.active {
 			t.begin(&g.net.Config)
 		}

@@ -193,6 +193,7 @@ func (l *samplerLayer) push(x vector) {
 // engine makes steps of up to n sequences at once. What one gives does not depend on the others.
 type engine struct {
 	*samplerWeights
+	most   int       // n
 	gates  []float32 // [n, 2R]
 	z      []float32 // [n, R]
 	sums   []float32 // the residual stream, and the sum of skips: [n, R+S]
@@ -206,7 +207,7 @@ type engine struct {
 
 func newEngine(w *samplerWeights, n int) engine {
 	c := w.net.Config
-	e := engine{samplerWeights: w, gates: make([]float32, n*2*c.Residual), z: make([]float32, n*c.Residual),
+	e := engine{samplerWeights: w, most: n, gates: make([]float32, n*2*c.Residual), z: make([]float32, n*c.Residual),
 		sums: make([]float32, n*(c.Residual+c.Skip)), skips: make([]float32, n*c.Skip), hidden: make([]float32, n*c.Skip),
 		logits: make([]float32, n*c.Outputs())}
 	e.drawer = NewDrawer(c)

@@ -47,8 +47,8 @@ const maxTemperature = 1000
 // synthesisFlags are the flags of newSynthesis, but for the one that names the speaker.
 func synthesisFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "precision", Value: "auto", Usage: "weights in `PRECISION`: float32; bfloat16, twice as fast; int8, four times as fast, and a little less exact " +
-			"(vqaudio evaluate sampler); auto takes bfloat16"},
+		&cli.StringFlag{Name: "precision", Value: "auto", Usage: "weights in `PRECISION`: float32; bfloat16, faster; int8, faster still, and a little less exact (vqaudio evaluate sampler; " +
+			"of base they are 2 and 4 times as fast as float32); auto takes bfloat16"},
 		&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "draw at the temperature `T`: below 1 the sound is calmer, above 1 noisier; 0 always takes the likeliest level"},
 		&cli.IntFlag{Name: "top-k", Usage: "draw among the `K` likeliest levels", DefaultText: "all"},
 		&cli.Float64Flag{Name: "top-p", Usage: "draw among the likeliest levels that have the probability `P` together", DefaultText: "all"},
@@ -109,13 +109,19 @@ func (s *synthesis) drawers(several bool) []drawer {
 	case !several:
 		return []drawer{wavenet.NewSampler(s.model.Decoder, s.precision)}
 	}
-	var all []drawer
-	group := wavenet.NewGroup(wavenet.NewSampler(s.model.Decoder, s.precision), wavenet.GroupSize)
-	for range parallel.Threads() {
-		for range wavenet.GroupSize {
-			all = append(all, group)
+	groups := make([]*wavenet.Group, parallel.Threads())
+	for i := range groups {
+		if i == 0 {
+			groups[i] = wavenet.NewGroup(wavenet.NewSampler(s.model.Decoder, s.precision), wavenet.GroupSize)
+		} else {
+			groups[i] = groups[0].Another()
 		}
-		group = group.Another()
+	}
+	var all []drawer // in turn, so that few recordings go to all cores
+	for range wavenet.GroupSize {
+		for _, g := range groups {
+			all = append(all, g)
+		}
 	}
 	return all
 }

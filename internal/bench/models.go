@@ -252,16 +252,26 @@ func samplerISA(p wavenet.Precision) string {
 // samplerBytes is what a step reads of weights: those of the older taps once in 16 steps, or as many as the dilation.
 func samplerBytes(c wavenet.Config, p wavenet.Precision) int {
 	each := [...]float64{wavenet.Float32: 4, wavenet.BFloat16: 2, wavenet.Int8: 1}[p]
-	weights := float64(c.Skip * (c.Skip + c.Outputs()))
+	matrix := func(in, out int, each float64) float64 {
+		if p == wavenet.Int8 {
+			return float64(out) * (float64(in)*each + 8) // a scale and an offset for each column
+		}
+		return float64(in*out) * each
+	}
+	bytes := matrix(c.Skip, c.Skip, each) + matrix(c.Skip, c.Outputs(), each)
 	older := each
 	if p == wavenet.BFloat16 {
 		older = 4 // for several steps at once
 	}
-	for _, d := range c.Dilations() {
-		weights += float64(c.Residual*2*c.Residual + c.Residual*(c.Residual+c.Skip))
-		weights += float64(c.Residual*2*c.Residual) / float64(min(d, 16)) * older / each
+	dilations := c.Dilations()
+	for layer, d := range dilations {
+		sums := c.Residual + c.Skip
+		if layer == len(dilations)-1 {
+			sums = c.Skip // nothing comes after it
+		}
+		bytes += matrix(c.Residual, 2*c.Residual, each) + matrix(c.Residual, sums, each) + matrix(c.Residual, 2*c.Residual, older)/float64(min(d, 16))
 	}
-	return int(each*weights) &^ 255 // as reading does
+	return int(bytes) &^ 255 // as reading does
 }
 
 // begin begins a stream.
