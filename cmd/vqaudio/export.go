@@ -8,19 +8,19 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/vqaudio/vqaudio/checkpoint"
-	"github.com/vqaudio/vqaudio/dilated"
 )
 
 func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "export",
-		Usage:     "write a model without the state of its training",
-		ArgsUsage: "MODEL|RUN",
+		Usage:     "write a model, or a prior, without the state of its training",
+		ArgsUsage: "MODEL|PRIOR|RUN",
 		Description: "Writes what it takes to use a model: weights, codebook, configuration and speakers, in a safetensors file. What it\n" +
 			"takes to go on training, about three quarters of a checkpoint, is left out, and so is the history. Units are the\n" +
 			"same as from the model that was exported, and so is its fingerprint. Of the folder of a run it takes the best model.\n\n" +
 			"   vqaudio export run/ -o model.safetensors\n" +
-			"   vqaudio export run/checkpoints/step-00010000.safetensors -o step10000.safetensors",
+			"   vqaudio export run/checkpoints/step-00010000.safetensors -o step10000.safetensors\n" +
+			"   vqaudio export prior/ -o prior.safetensors",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`"},
 		},
@@ -37,20 +37,26 @@ func runExport(c *cli.Context) error {
 	case out == "-" || isFolder(out):
 		return &usageError{fmt.Errorf("%s is no file", out), example}
 	}
-	f, name, err := loadModel(c.Args().First(), dilated.Float32)
+	f, p, name, err := loadEither(c.Args().First())
 	if err != nil {
 		return err
 	}
 	if canonical(name) == canonical(out) {
 		return &usageError{fmt.Errorf("%s would lose the state of its training", name), "choose another name with -o"}
 	}
-	if err := checkpoint.Export(out, f); err != nil {
+	var fingerprint string
+	if p != nil {
+		fingerprint, err = checkpoint.PriorFingerprint(p.Prior), checkpoint.SavePrior(out, &checkpoint.Prior{Prior: p.Prior})
+	} else {
+		fingerprint, err = checkpoint.Fingerprint(f.Model), checkpoint.Export(out, f)
+	}
+	if err != nil {
 		return err
 	}
 	info, err := os.Stat(out)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.App.Writer, "%s: %.1f MB, fingerprint %s\n", out, float64(info.Size())/1e6, checkpoint.Fingerprint(f.Model))
+	_, err = fmt.Fprintf(c.App.Writer, "%s: %.1f MB, fingerprint %s\n", out, float64(info.Size())/1e6, fingerprint)
 	return err
 }

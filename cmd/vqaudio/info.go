@@ -55,6 +55,17 @@ func loadModel(name string, precision dilated.Precision) (f *checkpoint.File, fi
 	return f, name, err
 }
 
+// loadEither loads a model, or if it is none a prior: the other one is nil.
+func loadEither(name string) (f *checkpoint.File, p *checkpoint.Prior, file string, err error) {
+	if f, file, err = loadModel(name, dilated.Float32); err == nil {
+		return f, nil, file, nil
+	}
+	if p, file, failed := loadPrior(name, dilated.Float32); failed == nil {
+		return nil, p, file, nil
+	}
+	return nil, nil, file, err
+}
+
 // loadSound is loadModel for what is about sound.
 func loadSound(name string, precision dilated.Precision) (f *checkpoint.File, file string, err error) {
 	f, file, err = loadModel(name, precision)
@@ -122,12 +133,12 @@ func runInfo(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return &usageError{errors.New("want one model"), "vqaudio info model.safetensors, or the folder of a run"}
 	}
-	f, name, err := loadModel(c.Args().First(), dilated.Float32)
+	f, p, name, err := loadEither(c.Args().First())
 	if err != nil {
-		if p, name, failed := loadPrior(c.Args().First(), dilated.Float32); failed == nil {
-			return tellPrior(c, p, name)
-		}
 		return err
+	}
+	if p != nil {
+		return tellPrior(c, p, name)
 	}
 	info, err := describeModel(f, name)
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vqaudio/vqaudio/checkpoint"
+	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/train"
 	"github.com/vqaudio/vqaudio/units"
 )
@@ -209,6 +211,31 @@ func TestGenerate(t *testing.T) {
 	}
 	if _, stderr, code := runCommand(context.Background(), generate+"-o y.wav --speaker ann:0.5,bob:0.5"); code != exitOK || !strings.Contains(stderr, "does not know") {
 		t.Errorf("of a mixture: %q", stderr)
+	}
+}
+
+// TestExportPrior: a prior without the state of its training is the same prior, in a smaller file.
+func TestExportPrior(t *testing.T) {
+	t.Chdir(t.TempDir())
+	cache := saveCorpus(t, ".", "two", "ann", "bob")
+	mustRun(t, "train vqvae --corpus "+cache+" --out model --preset tiny --steps 1")
+	mustRun(t, "train prior --model model --out prior --corpus "+cache+" --preset tiny --steps 3")
+	text := mustRun(t, "export prior -o prior.safetensors")
+	before, err := checkpoint.LoadPrior("prior/best.safetensors", dilated.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := checkpoint.LoadPrior("prior.safetensors", dilated.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fingerprint := checkpoint.PriorFingerprint(before.Prior)
+	if after.Training != nil || after.State != nil || before.Training == nil || checkpoint.PriorFingerprint(after.Prior) != fingerprint ||
+		!strings.HasSuffix(text, "fingerprint "+fingerprint+"\n") {
+		t.Errorf("training %q, %d tensors of it; prints %q", after.Training, len(after.State), text)
+	}
+	if _, stderr, code := runCommand(context.Background(), "export prior -o prior/best.safetensors"); code != exitUsage || !strings.Contains(stderr, "would lose") {
+		t.Errorf("in its own place: exit code %d, %s", code, stderr)
 	}
 }
 
