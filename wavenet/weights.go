@@ -62,7 +62,7 @@ type rowWeights struct {
 
 // layerWeights are those of a layer, with the matrices of residual and skip side by side.
 type layerWeights struct {
-	older     matrix         // Dilated[0], of a layer of dilation 1, and in Int8;
+	older     matrix         // Dilated[0], of a layer of dilation 1 or 2, where one row at a time is as fast, and in Int8;
 	olderRows kernel.Weights // or for several rows at once
 	newer     matrix         // Dilated[1]
 	sums      matrix         // [R, R+S]; of the last layer, [R, S]
@@ -188,7 +188,7 @@ func newSamplerWeights(n *Net, p Precision, of share) *samplerWeights {
 		newer, width := c.gates(d.Value.Data[r*2*r:], of)
 		layer := layerWeights{newer: p.pack(newer, r, width)}
 		older, width := c.gates(d.Value.Data[:r*2*r], of)
-		if p == Int8 || n.Stack.Config().Dilations[l] == 1 {
+		if p == Int8 || n.Stack.Config().Dilations[l] <= 2 {
 			layer.older = p.pack(older, r, width)
 		} else {
 			layer.olderRows = p.packRows(older, r, width)

@@ -249,7 +249,7 @@ func samplerISA(p wavenet.Precision) string {
 	return vectorISA()
 }
 
-// samplerBytes is what a step reads of weights: those of the older taps once in 16 steps, or as many as the dilation.
+// samplerBytes is what a step reads of weights: those of the older taps once in 16 steps, or as many as the dilation if that is more than 2.
 func samplerBytes(c wavenet.Config, p wavenet.Precision) int {
 	each := [...]float64{wavenet.Float32: 4, wavenet.BFloat16: 2, wavenet.Int8: 1}[p]
 	matrix := func(in, out int, each float64) float64 {
@@ -269,7 +269,12 @@ func samplerBytes(c wavenet.Config, p wavenet.Precision) int {
 		if layer == len(dilations)-1 {
 			sums = c.Skip // nothing comes after it
 		}
-		bytes += matrix(c.Residual, 2*c.Residual, each) + matrix(c.Residual, sums, each) + matrix(c.Residual, 2*c.Residual, older)/float64(min(d, 16))
+		bytes += matrix(c.Residual, 2*c.Residual, each) + matrix(c.Residual, sums, each)
+		if d > 2 {
+			bytes += matrix(c.Residual, 2*c.Residual, older) / float64(min(d, 16))
+		} else {
+			bytes += matrix(c.Residual, 2*c.Residual, each)
+		}
 	}
 	return int(bytes) &^ 255 // as reading does
 }
