@@ -244,8 +244,8 @@ func saveLongRun(name string, l *evaluate.LongRunReport) error {
 		entropy, pairwise = append(entropy, p.Entropy), append(pairwise, p.Pairwise)
 	}
 	chart := picture.Chart{XName: "minutes", Panels: []picture.Panel{
-		{Name: "dBFS", Curves: []picture.Curve{{X: minutes, Y: level}}},
-		{Name: "% in pauses", Zero: true, Curves: []picture.Curve{{X: minutes, Y: pauses}}},
+		{Name: "dBFS", Curves: []picture.Curve{{Name: "level", X: minutes, Y: level}}},
+		{Name: "% in pauses", Zero: true, Curves: []picture.Curve{{Name: "in pauses", X: minutes, Y: pauses}}},
 		{Name: "bits", Zero: true, Curves: []picture.Curve{{Name: "entropy of units", X: minutes, Y: entropy}, {Name: "given the one before", X: minutes, Y: pairwise, Colour: 1}}},
 	}}
 	drawn, err := chart.Draw(picture.Options{Width: 1200, Height: 700, Title: fmt.Sprintf("%.0f s of speech generated in one piece", l.Seconds)})
