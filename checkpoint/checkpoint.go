@@ -255,18 +255,12 @@ func (r *reader) model(precision dilated.Precision) (*vqvae.Model, error) {
 	if err := r.checkElements(config.Elements(len(speakers))); err != nil {
 		return nil, err
 	}
-	m, err := vqvae.New(config, speakers, precision, zeros{})
+	m, err := vqvae.New(config, speakers, precision, nil)
 	if err != nil {
 		return nil, r.wrong(err.Error(), "a model that can be")
 	}
 	return m, nil
 }
-
-// zeros is a source of nothing but zeros: the weights of a model that is read are drawn only to be overwritten, and in half the
-// time.
-type zeros struct{}
-
-func (zeros) Uint64() uint64 { return 0 }
 
 // decode decodes JSON in the metadata. Unknown keys are errors.
 func (r *reader) decode(key string, v any) error {

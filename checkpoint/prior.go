@@ -67,7 +67,7 @@ func (r *reader) prior(precision dilated.Precision) (*prior.Prior, error) {
 	if err := r.checkElements(config.Elements(len(speakers))); err != nil {
 		return nil, err
 	}
-	p, err := prior.New(config, speakers, precision, zeros{})
+	p, err := prior.New(config, speakers, precision, nil)
 	if err != nil {
 		return nil, r.wrong(err.Error(), "a prior that can be")
 	}

@@ -91,7 +91,7 @@ func Load(name string) ([]Classifier, error) {
 	}
 	missing := map[string]*nn.Parameter{}
 	for i := range list {
-		list[i].Net = New(list[i].Config, zeros{})
+		list[i].Net = New(list[i].Config, nil)
 		for _, p := range list[i].tensors() {
 			missing[p.Name] = p
 		}
@@ -152,8 +152,3 @@ func parse(text string) ([]Classifier, error) {
 	}
 	return list, nil
 }
-
-// zeros is a source of nothing but zeros: the weights of a net that is read are drawn only to be overwritten.
-type zeros struct{}
-
-func (zeros) Uint64() uint64 { return 0 }

@@ -27,7 +27,8 @@ type Stream struct {
 	frame    int // elements of the input for a frame
 	before   int // frames of the margins
 	after    int
-	block    int       // frames that are encoded at a time
+	block    int       // frames that are encoded at a time, in the end
+	size     int       // and now: few at first, so that somebody who listens need not wait
 	input    []float32 // the margin before, and what is to be encoded
 	done     int       // frames of input that have been encoded: the margin before
 
@@ -56,8 +57,12 @@ func NewStream(m *Model) *Stream {
 	s.before, s.after = m.Config.Encoder.margins()
 	margins := s.before + s.after
 	s.block = max(1, margins, int(blockElements/m.Config.Encoder.activations())-margins) // no more work for margins than for frames
+	s.restart()
 	return s
 }
+
+// restart begins with blocks that are no longer than their margins.
+func (s *Stream) restart() { s.size = min(s.block, max(1, s.before+s.after)) }
 
 // margins returns the numbers of whole frames before and after a frame that its receptive field reaches into, with the surroundings
 // of that.
@@ -90,12 +95,13 @@ func (s *Stream) Write(input []float32) Frames {
 	}
 	s.begin()
 	for len(input) > 0 {
-		full := (s.done + s.block + s.after) * s.frame
+		full := (s.done + s.size + s.after) * s.frame
 		n := min(len(input), full-len(s.input))
 		s.input = append(s.input, input[:n]...)
 		input = input[n:]
 		if len(s.input) == full {
-			s.encode(s.block)
+			s.encode(s.size)
+			s.size = min(2*s.size, s.block)
 		}
 	}
 	return s.frames()
@@ -112,6 +118,7 @@ func (s *Stream) Close() Frames {
 		s.encode(n)
 	}
 	s.input, s.done = nil, 0
+	s.restart()
 	return s.frames()
 }
 
