@@ -23,10 +23,10 @@ func convertCommand() *cli.Command {
 			"to standard output as it is made; of several, or of a folder, to a folder. The same seed gives the same sound, for\n" +
 			"each file by its name, on any number of threads. A recording of any length takes the same memory. Its first minute\n" +
 			"is waited for, as that says what its level is, unless --level is none.\n" +
-			"A model with features for its input (preset voices) knows the timbre of each of its speakers: how much of each frequency there is in their\n" +
-			"speech, and how much that changes. A recording is given that of the target first, taken off that of the speaker whom --from names,\n" +
-			"or, without --from, off its own, by its first ten seconds: so less of the voice that spoke is left. With --level none there is no time to\n" +
-			"measure it. With --as-is it stays as it is, and units are those of encode --precision float32.\n" +
+			"A model whose encoder sees features (preset voices) knows the timbre of each of its speakers: mean and deviation of each\n" +
+			"band of their speech. A recording is given that of the target first, taken off that of the speaker whom --from names, or,\n" +
+			"without --from, off its own, by its first ten seconds: so less of the voice that spoke is left. With --level none there is\n" +
+			"no time to measure it. With --as-is it stays as it is, and units are those of encode --precision float32.\n" +
 			"After a pause the decoder begins anew, so that the phrases of a long recording can be drawn together, as several\n" +
 			"recordings are: on each core many share the reading of weights. That changes no sample.\n\n" +
 			"   vqaudio convert model.safetensors in.wav --to p225 -o out.wav\n" +

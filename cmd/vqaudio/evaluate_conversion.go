@@ -26,6 +26,7 @@ func evaluateConversionCommand() *cli.Command {
 			"   words    is the word recognised, by a classifier of the same kind, where a corpus has few different texts: digits.\n" +
 			"   probe    how well a classifier tells speakers from the units alone: what they still hold of the voice; and words,\n" +
 			"            where there are few: what they hold of the content.\n\n" +
+			"Before it is encoded, speech is given the timbre of the target as convert does: --adapt says off whose it is taken.\n" +
 			"The recordings themselves, and what the model makes of them in their own voice, are judged in the same way. A good\n" +
 			"conversion is taken for the target in 80 % of the cases or more, for the source in 5 % or less, its words are\n" +
 			"recognised as often as those of reconstructions, and the probe is near chance. Look at recordings\n" +
