@@ -89,6 +89,29 @@ func TestInputs(t *testing.T) {
 }
 
 // TestInputSettings: lengths are multiples of the hop, and there must be such features at the rate.
+// TestTimbresOfBefore: a run whose checkpoints were written before models had timbres goes on, and has them then.
+func TestTimbresOfBefore(t *testing.T) {
+	dir := t.TempDir()
+	(&notes{}).run(t, withInput(t, vqvae.LogMel, 3), dir)
+	f, err := checkpoint.Load(last(dir, 3), dilated.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	timbres := f.Model.State().Find(vqvae.TimbresName).Value
+	want := slices.Clone(timbres.Data)
+	timbres.Zero()
+	if err := checkpoint.Save(last(dir, 3), f); err != nil {
+		t.Fatal(err)
+	}
+	(&notes{}).run(t, withInput(t, vqvae.LogMel, 5), dir)
+	if f, err = checkpoint.Load(last(dir, 5), dilated.Float32); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Model.State().Find(vqvae.TimbresName).Value.Data; !slices.Equal(got, want) {
+		t.Error("other timbres than at first")
+	}
+}
+
 func TestInputSettings(t *testing.T) {
 	c := withInput(t, vqvae.LogMel, 1)
 	if err := c.Check(); err != nil {
