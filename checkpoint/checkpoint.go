@@ -157,6 +157,9 @@ func Load(name string, precision dilated.Precision) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.hasTimbres(m) {
+		m.AddTimbres()
+	}
 	f := &File{Model: m}
 	if _, ok := st.Metadata[enrolledKey]; ok {
 		if err := r.decode(enrolledKey, &f.Enrolled); err != nil {
@@ -262,6 +265,13 @@ func (r *reader) model(precision dilated.Precision) (*vqvae.Model, error) {
 	return m, nil
 }
 
+// hasTimbres reports whether the file holds timbres of the model's shape: those of other shapes are none of its tensors.
+func (r *reader) hasTimbres(m *vqvae.Model) bool {
+	return slices.ContainsFunc(r.Tensors, func(t safetensors.Info) bool {
+		return t.Name == vqvae.TimbresName && slices.Equal(t.Shape, []int{m.Speakers.Len(), 2 * m.Config.Encoder.InputChannels()})
+	})
+}
+
 // decode decodes JSON in the metadata. Unknown keys are errors.
 func (r *reader) decode(key string, v any) error {
 	text, ok := r.Metadata[key]
@@ -279,7 +289,7 @@ func (r *reader) decode(key string, v any) error {
 	return nil
 }
 
-// fill reads the tensors, which must all be there but for timbres, and returns those of training, of which there must be none unless there is its JSON.
+// fill reads the tensors, which must all be there, and returns those of training, of which there must be none unless there is its JSON.
 func (r *reader) fill(tensors nn.Parameters, trained bool) (state nn.Parameters, err error) {
 	missing := map[string]*nn.Parameter{}
 	for _, p := range tensors {
@@ -311,7 +321,7 @@ func (r *reader) fill(tensors nn.Parameters, trained bool) (state nn.Parameters,
 		}
 	}
 	for _, p := range tensors {
-		if missing[p.Name] != nil && p.Name != vqvae.TimbresName { // files of before have none
+		if missing[p.Name] != nil {
 			return nil, r.wrong(fmt.Sprintf("no tensor %q", p.Name), fmt.Sprintf("one of shape %v", p.Value))
 		}
 		if i := slices.IndexFunc(p.Value.Data, notFinite); i >= 0 {

@@ -170,23 +170,27 @@ func TestTimbres(t *testing.T) {
 	features := tiny
 	features.Rate, features.Encoder.Input, features.Decoder.Upsample = 800, vqvae.LogMel, nil
 	f := newFile(t, features, "a", "b")
-	timbres := f.Model.State().Find(vqvae.TimbresName).Value
-	timbres.Zero()
 	first := Fingerprint(f.Model)
 	path, _ := save(t, f)
 	load := func() (*File, error) { return Load(path, dilated.Float32) }
-	if got, err := load(); err != nil || got.Model.HasTimbres() {
-		t.Errorf("without timbres: %v", err)
+	if got, err := load(); err != nil || got.Model.HasTimbres() || got.Model.State().Find(vqvae.TimbresName) != nil {
+		t.Errorf("of before: %v", err)
+	}
+	f.Model.AddTimbres()
+	path, _ = save(t, f)
+	if got, err := load(); err != nil || got.Model.HasTimbres() || Fingerprint(got.Model) != first {
+		t.Errorf("not measured yet: %v", err)
 	}
 	p := takeApart(t, path)
-	p.tensors = slices.DeleteFunc(p.tensors, func(t safetensors.Tensor) bool { return t.Name == vqvae.TimbresName })
+	p.tensor(vqvae.TimbresName).Shape = []int{160, 2}
 	if err := safetensors.Write(path, p.metadata, p.tensors); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := load(); err != nil || got.Model.HasTimbres() {
-		t.Errorf("of before: %v", err)
+	if _, err := load(); err == nil || !strings.Contains(err.Error(), `found tensor "speakers.timbre" of shape [160 2], expected none of that name`) {
+		t.Errorf("another shape: %v", err)
 	}
 
+	timbres := f.Model.State().Find(vqvae.TimbresName).Value
 	for i := range timbres.Data {
 		timbres.Data[i] = float32(i%7) + 0.5
 	}

@@ -142,6 +142,7 @@ func (r *run) begin() error {
 	if r.model, err = vqvae.New(r.config.Model, r.sampler.speakers(), precision, r.draw("weights")); err != nil {
 		return err
 	}
+	r.model.AddTimbres()
 	if err := beginLoop(&r.loop, runConfig{r.config, r.sampler.corpus()}, r.sampler.speakers(), r.sampler.check); err != nil {
 		return err
 	}
@@ -216,6 +217,7 @@ func (r *run) load(name string) (*stored, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.Model.AddTimbres() // which a checkpoint of before has not
 	return &stored{append(f.Model.Parameters(), f.Model.State()...), f.Model.Speakers.Names(), f.Training, f.State}, nil
 }
 

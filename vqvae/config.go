@@ -211,7 +211,7 @@ func (c Config) Check() error {
 }
 
 // Elements is the number of elements of the parameters and the state of a model of so many speakers: of what a file that
-// holds it must hold at least: timbres are not counted. The configuration has passed all other checks.
+// holds it must hold at least. The configuration has passed all other checks.
 func (c Config) Elements(speakers int) int64 {
 	if c.Image != nil {
 		return c.imageElements()

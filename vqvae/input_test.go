@@ -214,7 +214,7 @@ func TestFeatureThreads(t *testing.T) {
 	}
 }
 
-// TestFeatureState: the standardisation is state, and a part of what a file must hold. Timbres need not be in it.
+// TestFeatureState: the standardisation is state, and a part of what a file must hold.
 func TestFeatureState(t *testing.T) {
 	for input, want := range map[string][]string{Wave: nil, LogMel: {"encoder.mean", "encoder.deviation"}, MFCC: {"encoder.mean", "encoder.deviation"}} {
 		c := features(input)
@@ -228,8 +228,8 @@ func TestFeatureState(t *testing.T) {
 		if !slices.Equal(names, want) {
 			t.Errorf("%s: state %q, want %q", input, names, want)
 		}
-		if got, want := c.Elements(3), int64(m.Parameters().Count()+m.State().Count()-m.timbres.Len()); got != want {
-			t.Errorf("%s: %d elements, the model has %d without timbres", input, got, want)
+		if got, want := c.Elements(3), int64(m.Parameters().Count()+m.State().Count()); got != want {
+			t.Errorf("%s: %d elements, the model has %d", input, got, want)
 		}
 	}
 }

@@ -41,7 +41,7 @@ type Model struct {
 	Voices     *nn.Embedding // [speakers, Config.Decoder.Speaker]; nil without speakers
 	Decoder    *wavenet.Net
 
-	timbres tensor.Tensor // [speakers, 2*channels]: see [Timbre]; 0 until they are measured; none unless the encoder sees features, and without speakers
+	timbres tensor.Tensor // [speakers, 2*channels]: see [Timbre]; none until [Model.AddTimbres], and 0 until they are measured
 
 	ImageEncoder, ImageDecoder *ImageNet // of pictures, in the place of Encoder and Decoder; else nil
 }
@@ -74,9 +74,6 @@ func New(c Config, speakers []string, precision dilated.Precision, src rand.Sour
 			return nil, fmt.Errorf("a decoder with %d channels for the speaker, and no speakers", c.Decoder.Speaker)
 		}
 		m.Voices = nn.NewEmbedding(table.Len(), c.Decoder.Speaker, src)
-		if c.Encoder.Input != Wave {
-			m.timbres = tensor.New(table.Len(), 2*c.Encoder.InputChannels())
-		}
 	}
 	m.Decoder = wavenet.New(c.WaveNet(), precision, src)
 	return m, nil
@@ -122,7 +119,7 @@ func (m *Model) State() nn.Parameters {
 	if m.Encoder != nil {
 		state = append(m.Encoder.State().Named("encoder"), state...)
 	}
-	if m.WantsTimbres() {
+	if m.timbres.Data != nil {
 		state = append(state, &nn.Parameter{Name: TimbresName, Value: m.timbres})
 	}
 	return state

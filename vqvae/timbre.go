@@ -14,8 +14,8 @@ import (
 // features for recognition it is mean and variance normalisation: Viikki & Laurila 1998.)
 type Timbre struct{ Mean, Deviation []float32 }
 
-// TimbresName is that of the timbres in [Model.State]: [speakers, 2*channels], all means of a speaker, then all deviations. They are 0 where they
-// are not known, as in the files of models that were trained before there were any.
+// TimbresName is that of the timbres in [Model.State]: [speakers, 2*channels], all means of a speaker, then all deviations. There is
+// none in the files of models that were trained before there were any.
 const TimbresName = "speakers.timbre"
 
 // timbreMargin is how much the timbre of little speech is drawn to that of the average speaker: as if so many frames were his, a second.
@@ -40,10 +40,18 @@ func (m *Model) CheckTimbres() error {
 }
 
 // WantsTimbres reports whether there are any to be measured: the encoder sees features, and the model knows speakers.
-func (m *Model) WantsTimbres() bool { return m.timbres.Data != nil }
+func (m *Model) WantsTimbres() bool { return m.Voices != nil && m.Config.Encoder.Input != Wave }
 
-// SetTimbres keeps the timbres of all speakers, by their numbers. One without speech, whose Mean is nil, gets the mean of the others.
+// AddTimbres makes room for timbres, as a part of State, if they are wanted and there is none. They are not known yet.
+func (m *Model) AddTimbres() {
+	if m.WantsTimbres() && m.timbres.Data == nil {
+		m.timbres = tensor.New(m.Speakers.Len(), 2*m.Config.Encoder.InputChannels())
+	}
+}
+
+// SetTimbres keeps the timbres of all speakers, by their numbers, of a model that wants them. One without speech, whose Mean is nil, gets the mean of the others.
 func (m *Model) SetTimbres(timbres []Timbre) {
+	m.AddTimbres()
 	var known speaker.Mix
 	for id, t := range timbres {
 		if t.Mean != nil {

@@ -151,6 +151,7 @@ func TestSetTimbres(t *testing.T) {
 		t.Errorf("a deviation of 0: %v", err)
 	}
 	wave := voicesModel(t)
+	wave.AddTimbres()
 	if wave.HasTimbres() || wave.WantsTimbres() || wave.State().Find(TimbresName) != nil || wave.CheckTimbres() != nil {
 		t.Error("timbres of a waveform")
 	}

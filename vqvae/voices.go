@@ -87,12 +87,12 @@ func (m *Model) withVoices(names []string, from []int) (*Model, error) {
 	other := *m
 	other.Speakers = table
 	other.Voices = &nn.Embedding{Table: nn.NewParameter(m.Voices.Table.Name, table.Len(), m.Config.Decoder.Speaker)}
-	if m.WantsTimbres() {
+	if m.timbres.Data != nil {
 		other.timbres = tensor.New(table.Len(), m.timbres.Dim(1))
 	}
 	for id, of := range from {
 		copy(other.Voices.Table.Value.Row(id), m.Voices.Table.Value.Row(of))
-		if m.WantsTimbres() {
+		if m.timbres.Data != nil {
 			copy(other.timbres.Row(id), m.timbres.Row(of))
 		}
 	}
