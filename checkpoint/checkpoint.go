@@ -179,7 +179,7 @@ func Load(name string, precision dilated.Precision) (*File, error) {
 		return nil, err
 	}
 	if err := m.CheckTimbres(); err != nil {
-		return nil, r.wrong(vqvae.TimbresName+": "+err.Error(), "deviations above 0, or nothing but zeros")
+		return nil, r.wrong(vqvae.TimbresName+": "+err.Error(), "deviations above 0 and levels of sound, or nothing but zeros")
 	}
 	return f, nil
 }
@@ -268,7 +268,7 @@ func (r *reader) model(precision dilated.Precision) (*vqvae.Model, error) {
 // hasTimbres reports whether the file holds timbres of the model's shape: those of other shapes are none of its tensors.
 func (r *reader) hasTimbres(m *vqvae.Model) bool {
 	return slices.ContainsFunc(r.Tensors, func(t safetensors.Info) bool {
-		return t.Name == vqvae.TimbresName && slices.Equal(t.Shape, []int{m.Speakers.Len(), 2 * m.Config.Encoder.InputChannels()})
+		return t.Name == vqvae.TimbresName && slices.Equal(t.Shape, []int{m.Speakers.Len(), m.Config.Encoder.TimbreLen()})
 	})
 }
 

@@ -182,11 +182,11 @@ func TestTimbres(t *testing.T) {
 		t.Errorf("not measured yet: %v", err)
 	}
 	p := takeApart(t, path)
-	p.tensor(vqvae.TimbresName).Shape = []int{160, 2}
+	p.tensor(vqvae.TimbresName).Shape = []int{161, 2}
 	if err := safetensors.Write(path, p.metadata, p.tensors); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := load(); err == nil || !strings.Contains(err.Error(), `found tensor "speakers.timbre" of shape [160 2], expected none of that name`) {
+	if _, err := load(); err == nil || !strings.Contains(err.Error(), `found tensor "speakers.timbre" of shape [161 2], expected none of that name`) {
 		t.Errorf("another shape: %v", err)
 	}
 
@@ -203,10 +203,15 @@ func TestTimbres(t *testing.T) {
 	if !got.Model.HasTimbres() || Fingerprint(got.Model) != first {
 		t.Errorf("timbres %v, fingerprint %s, want %s", got.Model.HasTimbres(), Fingerprint(got.Model), first)
 	}
-	timbres.Data[len(timbres.Data)-1] = -1
-	path, _ = save(t, f)
-	if _, err := load(); err == nil || !strings.Contains(err.Error(), "speakers.timbre: deviation -1 of channel 79 of speaker 1") {
-		t.Errorf("a deviation below 0: %v", err)
+	for back, want := range map[int]string{2: "speakers.timbre: deviation -101 of channel 79 of speaker 1", 1: "speakers.timbre: level -101 of speaker 1"} {
+		at := &timbres.Data[len(timbres.Data)-back]
+		was := *at
+		*at = -101
+		path, _ = save(t, f)
+		if _, err := load(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+		*at = was
 	}
 }
 

@@ -274,12 +274,14 @@ func (p *pair) convert(ctx context.Context, c *coder, cache *corpora.Cache, judg
 	cache.Read(samples, p.utterance, 0)
 	p.codes = c.codes(samples)
 	p.adapted = p.codes
+	louder := [2]float64{1, 1}
 	timbre := func(id int32) vqvae.Timbre { return c.model.Timbre(speaker.Mix{{ID: id, Weight: 1}}) }
-	switch o.Adapt {
-	case AdaptSpeaker:
-		p.adapted = c.adapted(timbre(p.speakers[0]), timbre(p.speakers[1])).codes(samples)
-	case AdaptRecording:
-		p.adapted = c.adapted(c.front.Timbre(c.model, widen(samples)), timbre(p.speakers[1])).codes(samples)
+	if o.Adapt != AdaptNot {
+		from, to := timbre(p.speakers[0]), timbre(p.speakers[1])
+		if o.Adapt == AdaptRecording {
+			from = c.front.Timbre(c.model, widen(samples))
+		}
+		p.adapted, louder[1] = c.adapted(from, to).codes(samples), to.Louder(from)
 	}
 	a := new(tensor.Arena)
 	hear := func(kind int, samples []float32) (voice []float32, pitch track) {
@@ -304,14 +306,18 @@ func (p *pair) convert(ctx context.Context, c *coder, cache *corpora.Cache, judg
 			return err
 		}
 		made = made[:min(len(made), len(samples))]
+		reunits := c.codes(made)
+		for i := range made {
+			made[i] /= float32(louder[kind])
+		}
 		logits, pitch := hear(1+kind, made)
 		if kind == 0 {
 			p.recon = logits
-			p.reunits.add(codes, c.codes(made))
+			p.reunits.add(codes, reunits)
 			p.again.add(recorded, pitch, false)
 		} else {
 			p.conversion, p.f0[2] = logits, pitch.median()
-			p.units.add(codes, c.codes(made))
+			p.units.add(codes, reunits)
 			p.melody.add(recorded, pitch, true)
 		}
 	}

@@ -34,12 +34,12 @@ func widen(samples []float32) []float64 {
 	return x
 }
 
-// disturb changes a log-mel spectrogram as another recording of the same words in the same voice would: another level, by 6 dB
+// disturb changes a log-mel spectrogram as another recording of the same words in the same voice would: another level, by 20 dB
 // either way; another microphone, a smooth curve over the bands of a few dB; half of the time, noise 5 to 55 dB below the mean power;
 // and, half of the time, noise that follows the power of each frame, 5 to 45 dB below it, as that of coders does (ITU-T P.810). Both noises
 // are white or fall towards high bands.
 func disturb(x []float32, random *rand.Rand) {
-	gain := spectrum.Colour(mels, 0, 0, 6, random)
+	gain := spectrum.Colour(mels, 0, 0, 20, random)
 	curve := spectrum.Colour(mels, 1, 3, 3, random)
 	noise := func(quietest float64) []float64 { // for a power of 1
 		powers := spectrum.Hiss(mels, -5-(quietest-5)*random.Float64(), random)

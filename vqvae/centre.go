@@ -18,14 +18,7 @@ const quiet = 3 * math.Ln10
 // where m_t is the mean over those frames s of the same sequence, |s - t| <= reach, whose power is at most 30 dB below that of the
 // loudest of them. So neither silence nor the noise in it counts, and a band has no more to tell of what is far below its mean.
 func centred(a *tensor.Arena, x tensor.Tensor, reach int) tensor.Tensor {
-	y, powers := a.Like(x), a.Tensor(x.Dim(0), x.Dim(1))
-	for r := range x.Rows() {
-		sum := 0.0
-		for _, v := range x.Row(r) {
-			sum += math.Exp(float64(v))
-		}
-		powers.Data[r] = float32(math.Log(sum))
-	}
+	y, powers := a.Like(x), powersOf(a, x)
 	n := x.Dim(1)
 	for r := range x.Rows() {
 		t := r % n
@@ -57,4 +50,17 @@ func centred(a *tensor.Arena, x tensor.Tensor, reach int) tensor.Tensor {
 		}
 	}
 	return y
+}
+
+// powersOf returns the power of each frame of log-mel spectra x [B, N, bands], in ln: [B, N].
+func powersOf(a *tensor.Arena, x tensor.Tensor) tensor.Tensor {
+	powers := a.Tensor(x.Dim(0), x.Dim(1))
+	for r := range x.Rows() {
+		sum := 0.0
+		for _, v := range x.Row(r) {
+			sum += math.Exp(float64(v))
+		}
+		powers.Data[r] = float32(math.Log(sum))
+	}
+	return powers
 }

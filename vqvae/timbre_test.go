@@ -97,6 +97,18 @@ func TestMeasureTimbre(t *testing.T) {
 		if !m.HasTimbres() || !slices.Equal(m.Timbre(only(1)).Mean, bob.Mean) || !slices.Equal(m.Timbre(only(0)).Deviation, ann.Deviation) {
 			t.Fatal("timbres are not kept")
 		}
+		// Levels are those of frames that are not silence, of 80 bands.
+		bands := math.Log(80) + 0.0395
+		quiet := m.MeasureTimbre([]tensor.Tensor{frames(30, -20, 1, -9), frames(10, 3)})
+		if math.Abs(float64(ann.Level)-2-bands) > 1e-3 || math.Abs(float64(quiet.Level)-2-bands) > 1e-3 {
+			t.Errorf("levels %v and %v, want %v", ann.Level, quiet.Level, 2+bands)
+		}
+		if got, want := bob.Louder(ann), math.Exp(4./2); math.Abs(got-want) > 1e-3 {
+			t.Errorf("louder by %v, want %v", got, want)
+		}
+		if got := m.Timbre(speaker.Mix{{ID: 0, Weight: 0.25}, {ID: 1, Weight: 0.75}}).Level; math.Abs(float64(got)-5-bands) > 1e-3 {
+			t.Errorf("level of a mixture %v, want %v", got, 5+bands)
+		}
 		average := m.Timbre(speaker.Mix{{ID: 0, Weight: 0.5}, {ID: 1, Weight: 0.5}})
 		if got := m.MeasureTimbre(nil); !near(got.Mean, average.Mean, 1e-5) || !near(got.Deviation, average.Deviation, 1e-5) {
 			t.Errorf("of nothing: %v, want %v", got, average)
@@ -117,14 +129,14 @@ func TestSetTimbres(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := func(mean, deviation float32) Timbre {
-		return Timbre{slices.Repeat([]float32{mean}, logMelBands), slices.Repeat([]float32{deviation}, logMelBands)}
+		return Timbre{slices.Repeat([]float32{mean}, logMelBands), slices.Repeat([]float32{deviation}, logMelBands), 1}
 	}
 	m.SetTimbres(make([]Timbre, 3))
 	if m.HasTimbres() {
 		t.Error("timbres of nobody")
 	}
 	m.SetTimbres([]Timbre{{}, one(1, 2), one(3, 6)})
-	if got := m.Timbre(only(0)); !m.HasTimbres() || !slices.Equal(got.Mean, one(2, 4).Mean) || !slices.Equal(got.Deviation, one(2, 4).Deviation) {
+	if got := m.Timbre(only(0)); !m.HasTimbres() || got.Level != 1 || !slices.Equal(got.Mean, one(2, 4).Mean) || !slices.Equal(got.Deviation, one(2, 4).Deviation) {
 		t.Errorf("without speech: %v", got)
 	}
 	// They go with the speakers.

@@ -102,8 +102,8 @@ func runConvert(c *cli.Context) error {
 // severalPhrases is the length in seconds from which on a recording may well have several phrases.
 const severalPhrases = 10
 
-// hearing returns the model as it is to hear a recording.
-type hearing func(*recording) *vqvae.Model
+// hearing returns the model as it is to hear a recording, and by how much what it speaks then is louder.
+type hearing func(*recording) (m *vqvae.Model, louder float64)
 
 // timbreSeconds is how much of a recording, from its start, says what its timbre is.
 const timbreSeconds = 10
@@ -111,7 +111,9 @@ const timbreSeconds = 10
 // newHearing returns what --from and --as-is ask for.
 func newHearing(c *cli.Context, s *synthesis) (hearing, error) {
 	const example = "vqaudio convert model.safetensors in.wav --from NAME --to NAME -o out.wav"
-	as := func(m *vqvae.Model) hearing { return func(*recording) *vqvae.Model { return m } }
+	as := func(m *vqvae.Model, louder float64) hearing {
+		return func(*recording) (*vqvae.Model, float64) { return m, louder }
+	}
 	from := c.String("from")
 	switch {
 	case from != "" && c.Bool("as-is"):
@@ -119,7 +121,7 @@ func newHearing(c *cli.Context, s *synthesis) (hearing, error) {
 	case from != "" && !s.model.HasTimbres():
 		return nil, &usageError{fmt.Errorf("--from %s: %s does not know what the speech of its speakers is like", from, s.file), "leave --from out"}
 	case c.Bool("as-is") || !s.model.HasTimbres():
-		return as(s.model), nil
+		return as(s.model, 1), nil
 	}
 	target := s.model.Timbre(s.mix)
 	if from != "" {
@@ -127,14 +129,16 @@ func newHearing(c *cli.Context, s *synthesis) (hearing, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--from: %s: %w", s.file, err)
 		}
-		return as(s.model.Adapted(s.model.Timbre(mix), target)), nil
+		source := s.model.Timbre(mix)
+		return as(s.model.Adapted(source, target), target.Louder(source)), nil
 	}
-	return func(r *recording) *vqvae.Model {
+	return func(r *recording) (*vqvae.Model, float64) {
 		samples := r.beginning(timbreSeconds * s.model.Config.Rate)
 		if samples == nil {
-			return s.model
+			return s.model, 1
 		}
-		return s.model.Adapted(s.front.Timbre(s.model, samples), target)
+		source := s.front.Timbre(s.model, samples)
+		return s.model.Adapted(source, target), target.Louder(source)
 	}, nil
 }
 
@@ -145,7 +149,8 @@ func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, together []
 		return err
 	}
 	defer r.Close()
-	u, err := s.begin(ctx, b, d, file.id, 1/r.gain)
+	model, louder := hear(r)
+	u, err := s.begin(ctx, b, d, file.id, 1/r.gain/louder)
 	if err != nil {
 		return err
 	}
@@ -154,7 +159,7 @@ func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, together []
 		out = newChorus(u, together)
 	}
 	defer out.discard()
-	p := newPhrased(s.front, hear(r), level, out)
+	p := newPhrased(s.front, model, level, out)
 	err = audio.Copy(r, func(block []float64) error {
 		if err := p.write(block); err != nil {
 			return err
