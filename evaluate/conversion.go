@@ -279,7 +279,7 @@ func (p *pair) convert(ctx context.Context, c *coder, cache *corpora.Cache, judg
 	if o.Adapt != AdaptNot {
 		from, to := timbre(p.speakers[0]), timbre(p.speakers[1])
 		if o.Adapt == AdaptRecording {
-			from = c.front.Timbre(c.model, widen(samples))
+			from = c.front.Timbre(c.model, samples)
 		}
 		p.adapted, louder[1] = c.adapted(from, to).codes(samples), to.Louder(from)
 	}
@@ -307,7 +307,7 @@ func (p *pair) convert(ctx context.Context, c *coder, cache *corpora.Cache, judg
 		}
 		made = made[:min(len(made), len(samples))]
 		reunits := c.codes(made)
-		for i := range made {
+		for i := range made { // judges hear it at the level at which it came, as from convert
 			made[i] /= float32(louder[kind])
 		}
 		logits, pitch := hear(1+kind, made)

@@ -306,7 +306,7 @@ func TestConversionAdapted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		timbres[id] = front.Timbre(m, widen(samples))
+		timbres[id] = front.Timbre(m, samples)
 	}
 	m.SetTimbres(timbres)
 	not := run(AdaptNot)

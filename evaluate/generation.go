@@ -125,7 +125,7 @@ func Generation(ctx context.Context, m *vqvae.Model, p *prior.Prior, cache *corp
 		if p.Speakers.Has(name) {
 			id, _ = p.Speakers.ID(name)
 		}
-		g := weights.Another(p, id, random.Float64)
+		g := weights.Another(id, random.Float64)
 		for j := range codes {
 			codes[j] = g.Next()
 		}

@@ -9,11 +9,15 @@ import (
 
 // Timbre returns the timbre of a voice by clips of it, samples from -1 to 1 at the rate of a model whose front end f is: see
 // [vqvae.Model.MeasureTimbre].
-func (f *Frontend) Timbre(m *vqvae.Model, clips ...[]float64) vqvae.Timbre {
-	inputs, s := make([]tensor.Tensor, 0, len(clips)), f.NewStream()
-	for _, samples := range clips {
-		if len(samples) == 0 {
+func (f *Frontend) Timbre(m *vqvae.Model, clips ...[]float32) vqvae.Timbre {
+	inputs, s, samples := make([]tensor.Tensor, 0, len(clips)), f.NewStream(), []float64(nil)
+	for _, clip := range clips {
+		if len(clip) == 0 {
 			continue
+		}
+		samples = samples[:0]
+		for _, x := range clip {
+			samples = append(samples, float64(x))
 		}
 		features := slices.Clone(s.Write(samples))
 		features = append(features, s.Close()...)

@@ -19,11 +19,11 @@ func TestTimbre(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var clips [][]float64
+		var clips [][]float32
 		var inputs []tensor.Tensor
 		for i, n := range []int{4321, 0, 12, 30 * c.Hop()} {
 			samples := noise(n, uint64(i))
-			clips = append(clips, widen(samples))
+			clips = append(clips, samples)
 			if n > 0 {
 				b := f.NewBatch(1, n)
 				f.Fill(&b, samples)

@@ -95,14 +95,10 @@ func (s *sound) timbres() {
 	}
 	timbres := make([]vqvae.Timbre, len(of))
 	parallel.For(len(of), func(id int) {
-		var clips [][]float64
+		var clips [][]float32
 		for _, i := range of[id] {
-			samples := make([]float32, min(s.cache.Utterances()[i].Samples, int64(timbreSeconds*s.cache.Rate())))
-			s.cache.Read(samples, i, 0)
-			clip := make([]float64, len(samples))
-			for k, v := range samples {
-				clip[k] = float64(v)
-			}
+			clip := make([]float32, min(s.cache.Utterances()[i].Samples, int64(timbreSeconds*s.cache.Rate())))
+			s.cache.Read(clip, i, 0)
 			clips = append(clips, clip)
 		}
 		if len(clips) > 0 {

@@ -74,6 +74,9 @@ func Run(ctx context.Context, c Config, o Options) (Progress, error) {
 	}
 	defer r.sampler.Close()
 	defer r.log.close()
+	if r.model.WantsTimbres() && !r.model.HasTimbres() {
+		r.sampler.timbres()
+	}
 	return r.train(ctx)
 }
 
@@ -150,9 +153,6 @@ func (r *run) begin() error {
 		for _, b := range r.model.Codebooks() {
 			r.averageBooks = append(r.averageBooks, r.average.State().Find("average."+b.Name).Value)
 		}
-	}
-	if r.model.WantsTimbres() && !r.model.HasTimbres() {
-		r.sampler.timbres()
 	}
 	return nil
 }

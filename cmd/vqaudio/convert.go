@@ -105,9 +105,6 @@ const severalPhrases = 10
 // hearing returns the model as it is to hear a recording, and by how much what it speaks then is louder.
 type hearing func(*recording) (m *vqvae.Model, louder float64)
 
-// timbreSeconds is how much of a recording, from its start, says what its timbre is.
-const timbreSeconds = 10
-
 // newHearing returns what --from and --as-is ask for.
 func newHearing(c *cli.Context, s *synthesis) (hearing, error) {
 	const example = "vqaudio convert model.safetensors in.wav --from NAME --to NAME -o out.wav"
@@ -133,11 +130,10 @@ func newHearing(c *cli.Context, s *synthesis) (hearing, error) {
 		return as(s.model.Adapted(source, target), target.Louder(source)), nil
 	}
 	return func(r *recording) (*vqvae.Model, float64) {
-		samples := r.beginning(timbreSeconds * s.model.Config.Rate)
-		if samples == nil {
+		if r.beginning == nil {
 			return s.model, 1
 		}
-		source := s.front.Timbre(s.model, samples)
+		source := s.front.Timbre(s.model, r.beginning)
 		return s.model.Adapted(source, target), target.Louder(source)
 	}, nil
 }

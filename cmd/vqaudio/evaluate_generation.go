@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"image"
 	"image/draw"
-	"image/png"
 	"io"
 	"os"
 	"path"
@@ -252,11 +251,7 @@ func saveLongRun(name string, l *evaluate.LongRunReport) error {
 	if err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	if err := png.Encode(&b, drawn); err != nil {
-		return err
-	}
-	return files.Write(name, b.Bytes())
+	return writePNG(name, drawn)
 }
 
 // saveClips leaves clips in a folder, and a picture of recorded ones, on the left, beside generated ones.
@@ -300,9 +295,5 @@ func saveClips(folder string, rate int, clips []evaluate.Clip) error {
 			draw.Draw(sheet, image.Rect(k*width, i*height, (k+1)*width, (i+1)*height), p.Draw(nil), image.Point{}, draw.Src)
 		}
 	}
-	var drawn bytes.Buffer
-	if err := png.Encode(&drawn, sheet); err != nil {
-		return err
-	}
-	return files.Write(filepath.Join(folder, "clips.png"), drawn.Bytes())
+	return writePNG(filepath.Join(folder, "clips.png"), sheet)
 }

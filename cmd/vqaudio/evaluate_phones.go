@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -18,7 +16,6 @@ import (
 	"github.com/vqaudio/vqaudio/alignment"
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/evaluate"
-	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/internal/picture"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -195,19 +192,7 @@ func drawPhones(name, model string, r evaluate.PhoneReport, phones []string) err
 	if err != nil {
 		return err
 	}
-	f, err := files.Create(name)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	w := bufio.NewWriter(f)
-	if err := png.Encode(w, drawn); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return f.Commit()
+	return writePNG(name, drawn)
 }
 
 // labelled is what a label of an alignment is called.

@@ -107,7 +107,7 @@ func runGenerate(c *cli.Context) error {
 	if err := g.drawing.Check(g.prior.Net.Config); err != nil {
 		return &usageError{fmt.Errorf("--unit-%w", err), example}
 	}
-	g.weights = g.prior.NewGenerator(g.speaker, g.drawing, nil)
+	g.weights = g.prior.NewGenerator(g.prior.Nobody(), g.drawing, nil)
 	config := s.model.Config
 	samples := int64(math.Ceil(seconds * float64(config.Rate)))
 	g.frames = int((samples + int64(config.Hop()) - 1) / int64(config.Hop()))
@@ -182,7 +182,7 @@ func (g *generation) generate(ctx context.Context, b *batch, d drawer, number in
 	}
 	defer u.discard()
 	key := sha256.Sum256(fmt.Appendf(nil, "%d units %s", g.seed, id))
-	draw := g.weights.Another(g.prior, g.speaker, rand.New(rand.NewChaCha8(key)).Float64)
+	draw := g.weights.Another(g.speaker, rand.New(rand.NewChaCha8(key)).Float64)
 	draw.Feed(g.prompt)
 	var arena tensor.Arena
 	speak := func(codes []int32) error {

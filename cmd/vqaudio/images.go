@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image/png"
 	"io"
 	"math"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/corpora/images"
 	"github.com/vqaudio/vqaudio/evaluate"
-	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -95,11 +93,7 @@ func evaluateImages(c *cli.Context, m *vqvae.Model, name string, o evaluate.Opti
 		return fmt.Errorf("%s gives no likelihoods: they are %v nats per sample", name, sum)
 	}
 	if out != "" {
-		var data bytes.Buffer
-		if err := png.Encode(&data, evaluate.DrawReconstructions(m, new(tensor.Arena), evaluate.ImageSplit(collection, o.Split))); err != nil {
-			return err
-		}
-		if err := files.Write(out, data.Bytes()); err != nil {
+		if err := writePNG(out, evaluate.DrawReconstructions(m, new(tensor.Arena), evaluate.ImageSplit(collection, o.Split))); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -117,19 +117,7 @@ func runPlot(c *cli.Context) error {
 	if out == "-" {
 		return png.Encode(c.App.Writer, drawn)
 	}
-	f, err := files.Create(out)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	w := bufio.NewWriter(f)
-	if err := png.Encode(w, drawn); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Commit(); err != nil {
+	if err := writePNG(out, drawn); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.App.Writer, out)
@@ -206,3 +194,12 @@ func (s *plotSettings) draw(ctx context.Context, stderr io.Writer, name string) 
 
 // errPlotted ends the reading of a recording of which enough is known.
 var errPlotted = errors.New("all that is drawn has been read")
+
+// writePNG writes a picture as a file, whole or not at all.
+func writePNG(name string, drawn image.Image) error {
+	var data bytes.Buffer
+	if err := png.Encode(&data, drawn); err != nil {
+		return err
+	}
+	return files.Write(name, data.Bytes())
+}

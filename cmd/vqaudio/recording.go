@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -60,20 +59,14 @@ func listSound(args []string, failed func(error)) ([]soundFile, error) {
 type recording struct {
 	audio.Source
 	reader *audio.Reader
-	gain   float64   // what the sound was multiplied by
-	dc     float64   // what was taken off before
-	speech []float64 // the first minute, without silence at either end, before all that; nil if nobody asked for its level
+	gain   float64 // what the sound was multiplied by
+
+	// The first ten seconds of it, from where there first is sound; none if nobody asked for its level, as then there may be no time to wait for them.
+	beginning []float32
 }
 
-// beginning returns up to n samples, from where there first is sound: none if nobody asked for the level, as then there may be no time to wait for
-// them.
-func (r *recording) beginning(n int) []float64 {
-	samples := slices.Clone(r.speech[:min(n, len(r.speech))])
-	for i, x := range samples {
-		samples[i] = (x - r.dc) * r.gain
-	}
-	return samples
-}
+// timbreSeconds is how much of a recording, from its start, says what its timbre is.
+const timbreSeconds = 10
 
 // levelSeconds is how much of a recording, from its start, says what its level is. It is not all of it: what comes from a pipe
 // is heard once only, and is to be what it would be from a file.
@@ -107,7 +100,11 @@ func openRecording(ctx context.Context, name string, rate int, level float64) (*
 	meter.Add(start.samples[from:to])
 	centred := meter.Centred()
 	gain := audio.Gain(centred.RMS(), centred.Peak(), level)
-	return &recording{audio.Adjust(start, meter.DC(), gain), r, gain, meter.DC(), start.samples[from:to]}, nil
+	var beginning []float32 // of the rest of the minute nothing stays
+	for _, x := range start.samples[from:min(to, from+int64(timbreSeconds*rate))] {
+		beginning = append(beginning, float32((x-meter.DC())*gain))
+	}
+	return &recording{audio.Adjust(start, meter.DC(), gain), r, gain, beginning}, nil
 }
 
 // openSound opens a recording, be it a pipe.

@@ -120,9 +120,11 @@ func runSpeakerEnrol(c *cli.Context) error {
 	if fitted.Gain > 0 {
 		var timbre vqvae.Timbre
 		if f.Model.HasTimbres() {
-			if timbre, err = timbreOf(f.Model, clips); err != nil {
+			front, err := frontend.New(f.Model.Config)
+			if err != nil {
 				return err
 			}
+			timbre = front.Timbre(f.Model, clips...)
 		}
 		if f.Model, err = f.Model.WithVoice(name, vector, timbre); err != nil {
 			return err
@@ -145,21 +147,6 @@ func runSpeakerEnrol(c *cli.Context) error {
 		return errors.New("no gain: in the new voice, speech held out is predicted no better; nothing is written")
 	}
 	return nil
-}
-
-// timbreOf returns the timbre of a voice by clips of it.
-func timbreOf(m *vqvae.Model, clips [][]float32) (vqvae.Timbre, error) {
-	front, err := frontend.New(m.Config)
-	if err != nil {
-		return vqvae.Timbre{}, err
-	}
-	wide := make([][]float64, len(clips))
-	for i, clip := range clips {
-		for _, v := range clip {
-			wide[i] = append(wide[i], float64(v))
-		}
-	}
-	return front.Timbre(m, wide...), nil
 }
 
 // print prints the report.
