@@ -34,7 +34,7 @@ var rows = [][]string{
 
 // foreign lists the packages that import anything beyond this module and the standard library, and what.
 var foreign = map[string][]string{
-	"internal/kernel":  {"golang.org/x/sys/cpu"},
+	"internal/kernel":  {"golang.org/x/sys/cpu", "github.com/klauspost/cpuid/v2"},
 	"audio":            {"github.com/go-audio/audio", "github.com/go-audio/wav", "github.com/mewkiz/flac/frame", "github.com/hajimehoshi/go-mp3"},
 	"audio/spectrum":   {"gonum.org/v1/gonum/dsp/fourier"},
 	"corpora":          {"github.com/edsrzf/mmap-go"},

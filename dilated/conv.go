@@ -34,10 +34,10 @@ const (
 )
 
 // ParsePrecision returns the precision of a name: "float32", "bfloat16", or "auto", which is BFloat16 where the processor
-// multiplies it in tiles (AMX), and Float32 elsewhere.
+// is faster with it (AMX, or VDPBF16PS on AMD's processors), and Float32 elsewhere.
 func ParsePrecision(name string) (Precision, error) {
 	switch {
-	case name == "bfloat16" || name == "auto" && kernel.Active().Ext.AMX:
+	case name == "bfloat16" || name == "auto" && kernel.Active().FastBF16():
 		return BFloat16, nil
 	case name == "float32" || name == "auto":
 		return Float32, nil

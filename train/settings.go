@@ -39,7 +39,7 @@ type Course struct {
 	Clip         float64 `json:"clip"`    // the norm of all gradients together is scaled down to this
 	Average      float64 `json:"average"` // decay of the average of weights that is validated and kept as the best; 0 is none
 
-	// Precision of products: "float32", "bfloat16", or "auto": bfloat16 where the processor multiplies it in tiles (AMX).
+	// Precision of products: "float32", "bfloat16", or "auto": bfloat16 where the processor is faster with it.
 	Precision string `json:"precision"`
 
 	LogEvery      int `json:"log_every"`      // steps from one line of training to the next

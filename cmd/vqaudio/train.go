@@ -74,7 +74,7 @@ func configFlags(preset string, presets []string) []cli.Flag {
 		&cli.IntFlag{Name: "steps", Usage: "stop after `N` steps, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
 		&cli.Float64Flag{Name: "minutes", Usage: "stop after `M` minutes, over all starts; 0 for no limit", DefaultText: "that of the configuration"},
 		&cli.Uint64Flag{Name: "seed", Usage: "draw weights and segments from the seed `N`", DefaultText: "that of the configuration"},
-		&cli.StringFlag{Name: "precision", Usage: "compute in `P`: float32, bfloat16, or auto, bfloat16 where the processor has tiles for it (AMX)", DefaultText: "that of the configuration"},
+		&cli.StringFlag{Name: "precision", Usage: "compute in `P`: float32, bfloat16, or auto, bfloat16 where the processor is faster with it (AMX, Zen 4)", DefaultText: "that of the configuration"},
 		&cli.StringSliceFlag{Name: "set", Usage: "change `KEY=VALUE` of the configuration; can be given again"},
 	}
 }

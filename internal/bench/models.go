@@ -130,7 +130,7 @@ func training() []Benchmark {
 				m, a, src := newModel(size.name, p), new(tensor.Arena), rand.NewPCG(3, 4)
 				ps := m.Parameters()
 				adam := nn.NewAdam(ps)
-				b := noise(c.Model, size.batch, c.Training.Segment)
+				b := noise(c.Model, size.batch, size.segment)
 				return func() {
 					ps.ZeroGrad()
 					m.Step(a, b, src)

@@ -59,6 +59,10 @@ func (s Setting) String() string {
 	return out
 }
 
+// FastBF16 reports whether sums of products of bfloat16 are faster than those of float32: in tiles (AMX), or where VDPBF16PS,
+// which multiplies twice as many, takes no longer than a multiply-add.
+func (s Setting) FastBF16() bool { return s.Ext.AMX || s.Ext.BF16 && quickVDPBF16PS }
+
 type namedExtension struct {
 	name         string
 	has, hasHere *bool // in this setting; on this machine

@@ -3,3 +3,5 @@
 package kernel
 
 func detect() Setting { return Setting{Tier: Generic} }
+
+const quickVDPBF16PS = false
