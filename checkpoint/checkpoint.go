@@ -1,6 +1,6 @@
 // Package checkpoint keeps models, and priors over their codes, in files, with all that it takes to use them and to go on training them.
 //
-// A file is in the safetensors format, which Python reads too. Its tensors, all F32, are the parameters and the state of the
+// A file is in the safetensors format, which Python reads too. Its tensors, all F32, or BF16 in an export of half the size, are the parameters and the state of the
 // model by their names ("encoder.0.weight", "bottleneck.codebook"), then the state of training, "training." before its names
 // ("training.adam.first.encoder.0.weight"). Its metadata are strings:
 //
@@ -20,6 +20,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -33,6 +34,7 @@ import (
 
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/files"
+	"github.com/vqaudio/vqaudio/internal/kernel"
 	"github.com/vqaudio/vqaudio/internal/safetensors"
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/speaker"
@@ -98,16 +100,18 @@ func tensors(m *vqvae.Model) nn.Parameters { return append(m.Parameters(), m.Sta
 
 // Save writes a file, whole or not at all. A model with an element that is NaN or infinite is not saved. It panics if there is
 // State without Training.
-func Save(name string, f *File) error {
+func Save(name string, f *File) error { return saveAs(name, f, dilated.Float32) }
+
+func saveAs(name string, f *File, precision dilated.Precision) error {
 	values := map[string]any{configKey: f.Model.Config, speakersKey: f.Model.Speakers.Names()}
 	if len(f.Enrolled) > 0 {
 		values[enrolledKey] = f.Enrolled
 	}
-	return write(name, map[string]string{formatKey: format, fingerprintKey: Fingerprint(f.Model)}, values, tensors(f.Model), f.Training, f.State)
+	return write(name, map[string]string{formatKey: format, fingerprintKey: Fingerprint(f.Model)}, values, tensors(f.Model), f.Training, f.State, precision)
 }
 
-// write writes a file of tensors, with values as JSON in its metadata.
-func write(name string, metadata map[string]string, values map[string]any, tensors nn.Parameters, training []byte, state nn.Parameters) error {
+// write writes a file of tensors, with values as JSON in its metadata. In BFloat16 no tensor has more than its 16 bits.
+func write(name string, metadata map[string]string, values map[string]any, tensors nn.Parameters, training []byte, state nn.Parameters, precision dilated.Precision) error {
 	if training == nil && len(state) > 0 {
 		panic(fmt.Sprintf("checkpoint.Save: %d tensors of State, and no Training", len(state)))
 	}
@@ -123,7 +127,11 @@ func write(name string, metadata map[string]string, values map[string]any, tenso
 		if i := slices.IndexFunc(p.Value.Data, notFinite); i >= 0 {
 			return fmt.Errorf("%s is not written: tensor %q holds %v as element %d of %v", name, p.Name, p.Value.Data[i], i, p.Value)
 		}
-		list = append(list, safetensors.Tensor{Name: p.Name, Shape: p.Value.Shape(), Data: p.Value.Data})
+		t := safetensors.Tensor{Name: p.Name, Shape: p.Value.Shape(), Data: p.Value.Data}
+		if precision == dilated.BFloat16 {
+			t.Data = bits(p)
+		}
+		list = append(list, t)
 	}
 	if training != nil {
 		metadata[trainingKey] = string(training)
@@ -134,9 +142,28 @@ func write(name string, metadata map[string]string, values map[string]any, tenso
 	return safetensors.Write(name, metadata, list)
 }
 
-// Export writes the model of f alone: what it takes to use it, not what it takes to train on.
-func Export(name string, f *File) error {
-	return Save(name, &File{Model: f.Model, Enrolled: f.Enrolled})
+// Export writes the model of f alone: what it takes to use it, not what it takes to train on. In BFloat16 the file is half as long,
+// and all numbers of f.Model are rounded first: then it is another model, with another fingerprint.
+func Export(name string, f *File, precision dilated.Precision) error {
+	round(tensors(f.Model), precision)
+	return saveAs(name, &File{Model: f.Model, Enrolled: f.Enrolled}, precision)
+}
+
+// round rounds tensors to the numbers of a precision.
+func round(ps nn.Parameters, precision dilated.Precision) {
+	if precision == dilated.Float32 {
+		return
+	}
+	for _, p := range ps {
+		kernel.FromBF16(p.Value.Data, bits(p))
+	}
+}
+
+// bits returns the elements of a tensor, rounded to bfloat16.
+func bits(p *nn.Parameter) []uint16 {
+	b := make([]uint16, p.Value.Len())
+	kernel.ToBF16(b, p.Value.Data)
+	return b
 }
 
 func notFinite(v float32) bool { return v-v != 0 }
@@ -149,6 +176,19 @@ func Load(name string, precision dilated.Precision) (*File, error) {
 		return nil, err
 	}
 	defer st.Close()
+	return load(st, name, precision)
+}
+
+// Read is [Load] for a file in memory, which errors call name.
+func Read(data []byte, name string, precision dilated.Precision) (*File, error) {
+	st, err := safetensors.New(bytes.NewReader(data), int64(len(data)), name)
+	if err != nil {
+		return nil, err
+	}
+	return load(st, name, precision)
+}
+
+func load(st *safetensors.File, name string, precision dilated.Precision) (*File, error) {
 	r := reader{st, name}
 	if err := r.checkFormat(format, "a model of vqaudio"); err != nil {
 		return nil, err
@@ -296,8 +336,8 @@ func (r *reader) fill(tensors nn.Parameters, trained bool) (state nn.Parameters,
 		missing[p.Name] = p
 	}
 	for _, t := range r.Tensors {
-		if t.DType != safetensors.F32 {
-			return nil, r.wrong(fmt.Sprintf("tensor %q of %v", t.Name, t), "F32")
+		if t.DType != safetensors.F32 && t.DType != safetensors.BF16 {
+			return nil, r.wrong(fmt.Sprintf("tensor %q of %v", t.Name, t), "F32 or BF16")
 		}
 		p := missing[t.Name]
 		switch name, training := strings.CutPrefix(t.Name, trainingPrefix); {

@@ -128,7 +128,7 @@ func TestExport(t *testing.T) {
 	whole := newFile(t, tiny, "a", "b")
 	whole.Enrolled = map[string]speaker.Enrolment{"b": {Seconds: 3}}
 	name := filepath.Join(t.TempDir(), "x.safetensors")
-	if err := Export(name, whole); err != nil {
+	if err := Export(name, whole, dilated.Float32); err != nil {
 		t.Fatal(err)
 	}
 	f, err := Load(name, dilated.Float32)
@@ -144,6 +144,49 @@ func TestExport(t *testing.T) {
 	b, _ := os.Stat(before)
 	if a.Size() > b.Size()/3 {
 		t.Errorf("%d bytes, with the state of training %d", a.Size(), b.Size())
+	}
+}
+
+// An export in bfloat16 is half as long, and holds what the model then is; so does the one of it in memory.
+func TestExportBFloat16(t *testing.T) {
+	f, dir := newFile(t, tiny, "a", "b"), t.TempDir()
+	long, short := filepath.Join(dir, "f32.safetensors"), filepath.Join(dir, "bf16.safetensors")
+	before := Fingerprint(f.Model)
+	if err := errors.Join(Export(long, f, dilated.Float32), Export(short, f, dilated.BFloat16)); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := Read(data, short, dilated.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := Load(short, dilated.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameTensors(t, tensors(read.Model), tensors(f.Model))
+	sameTensors(t, tensors(loaded.Model), tensors(f.Model))
+	if Fingerprint(f.Model) == before {
+		t.Error("rounded weights have the fingerprint of those before")
+	}
+	values := 0
+	for _, p := range tensors(f.Model) {
+		values += p.Value.Len()
+		for i, v := range p.Value.Data {
+			if math.Float32bits(v)&0xffff != 0 {
+				t.Fatalf("element %d of %s is %v, no bfloat16", i, p.Name, v)
+			}
+		}
+	}
+	a, _ := os.Stat(long)
+	if saved := int(a.Size()) - len(data); saved < 2*values-100 || saved > 2*values+100 { // headers differ a little
+		t.Errorf("%d bytes less, of %d numbers", saved, values)
+	}
+	if _, err := Read(data[:len(data)-1], "x", dilated.Float32); err == nil {
+		t.Error("a file cut off was read")
 	}
 }
 
@@ -338,7 +381,7 @@ func TestLoadRefuses(t *testing.T) {
 			p.tensors = append(p.tensors, safetensors.Tensor{Name: "more", Shape: []int{2, 1}, Data: []float32{1, 2}})
 		}, `found tensor "more" of shape [2 1], expected none of that name`},
 		{"other shape", func(p *parts) { p.tensor("encoder.0.weight").Shape = []int{4, 4} }, `found tensor "encoder.0.weight" of shape [4 4], expected shape [4 1 4], as config says`},
-		{"other type", func(p *parts) { p.tensor("bottleneck.counts").Data = make([]int32, 8) }, `found tensor "bottleneck.counts" of I32 [8], expected F32`},
+		{"other type", func(p *parts) { p.tensor("bottleneck.counts").Data = make([]int32, 8) }, `found tensor "bottleneck.counts" of I32 [8], expected F32 or BF16`},
 		{"NaN", func(p *parts) { p.tensor("bottleneck.codebook").Data.([]float32)[5] = float32(math.NaN()) }, `found NaN in tensor "bottleneck.codebook", element 5 of [8 3], expected a finite number`},
 		{"Inf", func(p *parts) { p.tensor("encoder.0.bias").Data.([]float32)[0] = float32(math.Inf(-1)) }, `found -Inf in tensor "encoder.0.bias"`},
 		{"other weight", func(p *parts) { p.tensor("encoder.0.bias").Data.([]float32)[0]++ }, "found fingerprint"},

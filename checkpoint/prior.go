@@ -1,6 +1,8 @@
 package checkpoint
 
 import (
+	"bytes"
+
 	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/internal/safetensors"
 	"github.com/vqaudio/vqaudio/nn"
@@ -21,9 +23,17 @@ type Prior struct {
 func PriorFingerprint(p *prior.Prior) string { return fingerprint(p.Parameters()) }
 
 // SavePrior is [Save] for a prior.
-func SavePrior(name string, f *Prior) error {
+func SavePrior(name string, f *Prior) error { return savePriorAs(name, f, dilated.Float32) }
+
+// ExportPrior is [Export] for a prior.
+func ExportPrior(name string, f *Prior, precision dilated.Precision) error {
+	round(f.Prior.Parameters(), precision)
+	return savePriorAs(name, &Prior{Prior: f.Prior}, precision)
+}
+
+func savePriorAs(name string, f *Prior, precision dilated.Precision) error {
 	return write(name, map[string]string{formatKey: priorFormat, fingerprintKey: PriorFingerprint(f.Prior)},
-		map[string]any{configKey: f.Prior.Config, speakersKey: f.Prior.Speakers.Names()}, f.Prior.Parameters(), f.Training, f.State)
+		map[string]any{configKey: f.Prior.Config, speakersKey: f.Prior.Speakers.Names()}, f.Prior.Parameters(), f.Training, f.State, precision)
 }
 
 // LoadPrior is [Load] for a prior. Whether it fits a model, [prior.Config.For] tells.
@@ -33,6 +43,19 @@ func LoadPrior(name string, precision dilated.Precision) (*Prior, error) {
 		return nil, err
 	}
 	defer st.Close()
+	return loadPrior(st, name, precision)
+}
+
+// ReadPrior is [Read] for a prior.
+func ReadPrior(data []byte, name string, precision dilated.Precision) (*Prior, error) {
+	st, err := safetensors.New(bytes.NewReader(data), int64(len(data)), name)
+	if err != nil {
+		return nil, err
+	}
+	return loadPrior(st, name, precision)
+}
+
+func loadPrior(st *safetensors.File, name string, precision dilated.Precision) (*Prior, error) {
 	r := reader{st, name}
 	if err := r.checkFormat(priorFormat, "a prior of vqaudio"); err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/vqaudio/vqaudio/checkpoint"
+	"github.com/vqaudio/vqaudio/dilated"
 )
 
 func exportCommand() *cli.Command {
@@ -17,12 +18,15 @@ func exportCommand() *cli.Command {
 		ArgsUsage: "MODEL|PRIOR|RUN",
 		Description: "Writes what it takes to use a model: weights, codebook, configuration and speakers, in a safetensors file. What it\n" +
 			"takes to go on training, about three quarters of a checkpoint, is left out, and so is the history. Units are the\n" +
-			"same as from the model that was exported, and so is its fingerprint. Of the folder of a run it takes the best model.\n\n" +
+			"same as from the model that was exported, and so is its fingerprint, unless weights are rounded: in bfloat16 the file is half\n" +
+			"as long, and the model another one, with units of its own. Of the folder of a run it takes the best model.\n\n" +
 			"   vqaudio export run/ -o model.safetensors\n" +
 			"   vqaudio export run/checkpoints/step-00010000.safetensors -o step10000.safetensors\n" +
-			"   vqaudio export prior/ -o prior.safetensors",
+			"   vqaudio export prior/ -o prior.safetensors\n" +
+			"   vqaudio export run/ --precision bfloat16 -o small.safetensors",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`"},
+			&cli.StringFlag{Name: "precision", Value: "float32", Usage: "write numbers in `P`: float32, or bfloat16, to which they are rounded"},
 		},
 		Action: runExport,
 	}
@@ -37,6 +41,10 @@ func runExport(c *cli.Context) error {
 	case out == "-" || isFolder(out):
 		return &usageError{fmt.Errorf("%s is no file", out), example}
 	}
+	precision, err := dilated.ParsePrecision(c.String("precision"))
+	if err != nil {
+		return &usageError{fmt.Errorf("--%w", err), example}
+	}
 	f, p, name, err := loadEither(c.Args().First())
 	if err != nil {
 		return err
@@ -46,9 +54,11 @@ func runExport(c *cli.Context) error {
 	}
 	var fingerprint string
 	if p != nil {
-		fingerprint, err = checkpoint.PriorFingerprint(p.Prior), checkpoint.SavePrior(out, &checkpoint.Prior{Prior: p.Prior})
+		err = checkpoint.ExportPrior(out, p, precision)
+		fingerprint = checkpoint.PriorFingerprint(p.Prior)
 	} else {
-		fingerprint, err = checkpoint.Fingerprint(f.Model), checkpoint.Export(out, f)
+		err = checkpoint.Export(out, f, precision)
+		fingerprint = checkpoint.Fingerprint(f.Model)
 	}
 	if err != nil {
 		return err

@@ -133,7 +133,7 @@ func runSpeakerRemove(c *cli.Context) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	delete(f.Enrolled, gone)
-	if err := checkpoint.Export(out, f); err != nil {
+	if err := checkpoint.Export(out, f, dilated.Float32); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "%s: without %s, %s left\n", out, shown(gone), count(f.Model.Speakers.Len(), "speaker"))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/checkpoint"
+	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/enrol"
 	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/speaker"
@@ -134,7 +135,7 @@ func runSpeakerEnrol(c *cli.Context) error {
 		}
 		f.Enrolled[name] = speaker.Enrolment{Time: time.Now().UTC().Truncate(time.Second), Clips: report.Clips,
 			Seconds: fitted.Fitted + fitted.HeldOut, Gain: fitted.Gain}
-		if err := checkpoint.Export(out, f); err != nil {
+		if err := checkpoint.Export(out, f, dilated.Float32); err != nil {
 			return err
 		}
 		report.Output, report.Fingerprint = out, checkpoint.Fingerprint(f.Model)

@@ -17,7 +17,7 @@ import (
 	"github.com/vqaudio/vqaudio/files"
 )
 
-// File is an open file, whose header has been read and found to describe all of its bytes.
+// File is a file that is being read, whose header has been read and found to describe all of its bytes.
 type File struct {
 	Metadata map[string]string
 	Tensors  []Info // in the order of their data
@@ -41,7 +41,7 @@ func Open(name string) (*File, error) {
 		f.Close()
 		return nil, err
 	}
-	file, err := read(f, info.Size(), name)
+	file, err := New(f, info.Size(), name)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -50,11 +50,16 @@ func Open(name string) (*File, error) {
 	return file, nil
 }
 
-// Close closes the file.
-func (f *File) Close() error { return f.closer.Close() }
+// Close closes the file, if Open has opened it.
+func (f *File) Close() error {
+	if f.closer == nil {
+		return nil
+	}
+	return f.closer.Close()
+}
 
-// read reads the header.
-func read(r io.ReaderAt, size int64, name string) (*File, error) {
+// New is [Open] for a file of so many bytes that is there already, or for what is in memory. Errors call it name.
+func New(r io.ReaderAt, size int64, name string) (*File, error) {
 	f := &File{name: name, r: r, size: size}
 	var length [8]byte
 	if err := f.readAt(length[:], 0); err != nil {
@@ -299,7 +304,7 @@ func (f *File) Find(name string) (Info, bool) {
 const chunk = 1 << 16
 
 // Read reads the elements of a tensor of f into dst, a slice of as many: []float32 for F32, BF16 and F16, else []float64,
-// []int64, []int32 or []uint8. It panics if dst is something else.
+// []int64, []int32 or []uint8, or []uint16 for the bits of BF16. It panics if dst is something else.
 func (f *File) Read(t Info, dst any) error {
 	if d, n := typeOf(dst); n != t.Len() || d != t.DType && !(d == F32 && t.DType.Size() == 2) {
 		panic(fmt.Sprintf("safetensors.Read: %T of %d for tensor %q, %v", dst, n, t.Name, t))
@@ -349,6 +354,10 @@ func decode(dst any, first int, b []byte, d DType) {
 		}
 	case []uint8:
 		copy(dst[first:], b)
+	case []uint16:
+		for i := range n {
+			dst[first+i] = binary.LittleEndian.Uint16(b[2*i:])
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ const (
 // DType is the type of a tensor's elements, by its name in the format.
 type DType string
 
-// The types that are read and, but for the floats of 16 bits, written.
+// The types that are read and, but for F16, written.
 const (
 	F64  DType = "F64"
 	F32  DType = "F32"

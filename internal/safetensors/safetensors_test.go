@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,6 +72,24 @@ func readAll(f *File) ([]Tensor, error) {
 		tensors = append(tensors, Tensor{info.Name, info.Shape, dst})
 	}
 	return tensors, nil
+}
+
+// Bits of bfloat16 come back as they are, and as the numbers that they stand for.
+func TestBFloat16(t *testing.T) {
+	bits := []uint16{0x3f80, 0xc000, 0x7f80, 0x0001, 0}
+	name, _ := write(t, nil, []Tensor{{"x", []int{5}, bits}})
+	f, err := Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got, numbers := make([]uint16, 5), make([]float32, 5)
+	if err := errors.Join(f.Verify(), f.Read(f.Tensors[0], got), f.Read(f.Tensors[0], numbers)); err != nil {
+		t.Fatal(err)
+	}
+	if want := []float32{1, -2, float32(math.Inf(1)), 0x1p-133, 0}; !slices.Equal(got, bits) || !slices.Equal(numbers, want) {
+		t.Errorf("%x, %v; want %x, %v", got, numbers, bits, want)
+	}
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -144,7 +163,7 @@ func file(header string, data int) []byte {
 }
 
 func readBytes(b []byte) (*File, error) {
-	return read(bytes.NewReader(b), int64(len(b)), "x.safetensors")
+	return New(bytes.NewReader(b), int64(len(b)), "x.safetensors")
 }
 
 // TestReadsOthers reads what other programs may write: tensors listed in another order than that of their data, spaces, no

@@ -18,7 +18,7 @@ import (
 type Tensor struct {
 	Name  string
 	Shape []int
-	Data  any // its elements: []float32, []float64, []int64, []int32 or []uint8
+	Data  any // its elements: []float32, []float64, []int64, []int32, []uint8, or []uint16, which are the bits of BF16
 }
 
 // typeOf returns the type and number of the elements of a slice; "" if it is something else.
@@ -34,6 +34,8 @@ func typeOf(data any) (DType, int) {
 		return I32, len(d)
 	case []uint8:
 		return U8, len(d)
+	case []uint16:
+		return BF16, len(d)
 	}
 	return "", 0
 }
@@ -154,6 +156,10 @@ func appendElements(b []byte, data any, from, to int) []byte {
 		}
 	case []uint8:
 		b = append(b, data[from:to]...)
+	case []uint16:
+		for _, v := range data[from:to] {
+			b = binary.LittleEndian.AppendUint16(b, v)
+		}
 	}
 	return b
 }
