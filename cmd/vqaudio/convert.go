@@ -129,13 +129,7 @@ func newHearing(c *cli.Context, s *synthesis) (hearing, error) {
 		source := s.model.Timbre(mix)
 		return as(s.model.Adapted(source, target), target.Louder(source)), nil
 	}
-	return func(r *recording) (*vqvae.Model, float64) {
-		if r.beginning == nil {
-			return s.model, 1
-		}
-		source := s.front.Timbre(s.model, r.beginning)
-		return s.model.Adapted(source, target), target.Louder(source)
-	}, nil
+	return func(r *recording) (*vqvae.Model, float64) { return r.Adapt(s.front, s.model, target) }, nil
 }
 
 // convert converts a recording: with d its phrases one after the other, or, if there are some, with others together.
@@ -146,7 +140,7 @@ func (s *synthesis) convert(ctx context.Context, b *batch, d drawer, together []
 	}
 	defer r.Close()
 	model, louder := hear(r)
-	u, err := s.begin(ctx, b, d, file.id, 1/r.gain/louder)
+	u, err := s.begin(ctx, b, d, file.id, 1/r.Gain/louder)
 	if err != nil {
 		return err
 	}

@@ -335,7 +335,7 @@ func TestRecordingLevel(t *testing.T) {
 	if level := audio.DBFS(m.RMS()); math.Abs(level+26) > 0.1 || math.Abs(m.DC()) > 1e-3 {
 		t.Errorf("level %v dBFS, DC %v", level, m.DC())
 	}
-	if want := (x[66*rate] - x[0]) * r.gain; math.Abs(b.Data[66*rate]-b.Data[0]-want) > 1e-6 {
+	if want := (x[66*rate] - x[0]) * r.Gain; math.Abs(b.Data[66*rate]-b.Data[0]-want) > 1e-6 {
 		t.Errorf("what follows is at %v, want %v", b.Data[66*rate]-b.Data[0], want)
 	}
 	as, err := openRecording(t.Context(), "x.wav", rate, math.NaN())
@@ -343,8 +343,8 @@ func TestRecordingLevel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer as.Close()
-	if b, err := audio.ReadAll(as); err != nil || as.gain != 1 || b.Data[66*rate] != float64(float32(0.9)) {
-		t.Errorf("with no level: gain %v, %v", as.gain, err)
+	if b, err := audio.ReadAll(as); err != nil || as.Gain != 1 || b.Data[66*rate] != float64(float32(0.9)) {
+		t.Errorf("with no level: gain %v, %v", as.Gain, err)
 	}
 }
 

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/vqaudio/vqaudio/audio"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
 
@@ -54,27 +53,14 @@ func listSound(args []string, failed func(error)) ([]soundFile, error) {
 	return list, nil
 }
 
-// recording is a recording as a model takes it: one channel, at the model's rate, without DC, and at the level that models
-// are trained at. It is an audio.Source, and takes the same memory however long it is.
+// recording is a file of sound as a model takes it ([frontend.Recording]). It is an audio.Source.
 type recording struct {
-	audio.Source
+	*frontend.Recording
 	reader *audio.Reader
-	gain   float64 // what the sound was multiplied by
-
-	// The first ten seconds of it, from where there first is sound; none if nobody asked for its level, as then there may be no time to wait for them.
-	beginning []float32
 }
 
-// timbreSeconds is how much of a recording, from its start, says what its timbre is.
-const timbreSeconds = 10
-
-// levelSeconds is how much of a recording, from its start, says what its level is. It is not all of it: what comes from a pipe
-// is heard once only, and is to be what it would be from a file.
-const levelSeconds = 60
-
 // openRecording opens a recording for a model of the given rate. Level is the RMS in dBFS that it is brought to; NaN leaves it
-// as it is. Silence at either end is no part of what is measured, as in the preparation of a corpus. Once ctx is cancelled,
-// nothing waits for a pipe any more.
+// as it is. Once ctx is cancelled, nothing waits for a pipe any more.
 func openRecording(ctx context.Context, name string, rate int, level float64) (*recording, error) {
 	r, err := openSound(ctx, name)
 	if err != nil {
@@ -85,26 +71,12 @@ func openRecording(ctx context.Context, name string, rate int, level float64) (*
 		r.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if math.IsNaN(level) {
-		return &recording{Source: src, reader: r, gain: 1}, nil
-	}
-	start := &startOf{Source: src}
-	if err := start.read(levelSeconds * rate); err != nil {
+	in, err := frontend.NewRecording(src, level)
+	if err != nil {
 		r.Close()
 		return nil, err
 	}
-	activity := audio.NewActivity(rate)
-	activity.Add(start.samples)
-	from, to := activity.Bounds(audio.TrimBelow, audio.TrimMargin)
-	var meter audio.Meter
-	meter.Add(start.samples[from:to])
-	centred := meter.Centred()
-	gain := audio.Gain(centred.RMS(), centred.Peak(), level)
-	var beginning []float32 // of the rest of the minute nothing stays
-	for _, x := range start.samples[from:min(to, from+int64(timbreSeconds*rate))] {
-		beginning = append(beginning, float32((x-meter.DC())*gain))
-	}
-	return &recording{audio.Adjust(start, meter.DC(), gain), r, gain, beginning}, nil
+	return &recording{in, r}, nil
 }
 
 // openSound opens a recording, be it a pipe.
@@ -130,48 +102,10 @@ func (r *recording) Seconds() float64 {
 // Close closes the file.
 func (r *recording) Close() error { return r.reader.Close() }
 
-// startOf is a source whose first samples have been read already.
-type startOf struct {
-	audio.Source
-	samples []float64
-	handed  int   // of the samples
-	end     error // what came after them, if it was not sound
-}
-
-// read reads up to n samples.
-func (s *startOf) read(n int) error {
-	block := make([]float64, 4096)
-	for len(s.samples) < n {
-		got, err := s.Source.Read(block[:min(len(block), n-len(s.samples))])
-		s.samples = append(s.samples, block[:got]...)
-		if errors.Is(err, io.EOF) {
-			s.end = err
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *startOf) Read(block []float64) (int, error) {
-	switch {
-	case s.handed < len(s.samples):
-		n := copy(block, s.samples[s.handed:])
-		s.handed += n
-		return n, nil
-	case s.end != nil:
-		return 0, s.end
-	}
-	s.samples, s.handed = nil, 0
-	return s.Source.Read(block)
-}
-
 // levelFlag is the flag of commands that open recordings for a model.
 func levelFlag() cli.Flag {
 	return &cli.StringFlag{Name: "level", DefaultText: "that of the speech the model was trained on",
-		Usage: fmt.Sprintf("bring each recording, by its first %d seconds, to an RMS of `DBFS`; none leaves it", levelSeconds)}
+		Usage: fmt.Sprintf("bring each recording, by its first %d seconds, to an RMS of `DBFS`; none leaves it", frontend.LevelSeconds)}
 }
 
 // levelOf returns the value of levelFlag, as openRecording takes it, for a model of the configuration given.
