@@ -32,7 +32,7 @@ import (
 //	codes.safetensors                      of a prior: the codes of the corpus (package codes)
 //	lock                                   locked while a program trains
 const (
-	configName      = "config.json"
+	ConfigName      = "config.json"
 	checkpointsName = "checkpoints"
 	samplesName     = "samples"
 	lockName        = "lock"
@@ -116,10 +116,10 @@ func openFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(dir, configName)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, ConfigName)); errors.Is(err, fs.ErrNotExist) {
 		for _, e := range entries {
 			if e.Name() != lockName && !temporary.MatchString(e.Name()) {
-				return nil, fmt.Errorf("%s is neither empty nor the folder of a run: it holds %s, and no %s", dir, e.Name(), configName)
+				return nil, fmt.Errorf("%s is neither empty nor the folder of a run: it holds %s, and no %s", dir, e.Name(), ConfigName)
 			}
 		}
 	} else if err != nil {
@@ -172,7 +172,7 @@ func ReadConfig(dir string) (Config, error) {
 }
 
 func readConfig[C configFile](dir string) (c C, err error) {
-	name := filepath.Join(dir, configName)
+	name := filepath.Join(dir, ConfigName)
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return c, err
@@ -189,7 +189,7 @@ func (f *folder) resolve(s *Course) error {
 		return nil
 	}
 	var was struct{ Training struct{ Precision string } }
-	name := filepath.Join(f.dir, configName)
+	name := filepath.Join(f.dir, ConfigName)
 	data, err := os.ReadFile(name)
 	if err == nil {
 		if err := json.Unmarshal(data, &was); err != nil {
@@ -210,7 +210,7 @@ func (f *folder) resolve(s *Course) error {
 
 // writeConfig writes the configuration, unless it is there, and makes the folder of checkpoints.
 func (f *folder) writeConfig(c configFile) error {
-	name := filepath.Join(f.dir, configName)
+	name := filepath.Join(f.dir, ConfigName)
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return err

@@ -446,10 +446,10 @@ func TestRefused(t *testing.T) {
 		t.Errorf("a foreign folder now holds %v", got)
 	}
 
-	if err := os.WriteFile(filepath.Join(dir, configName), []byte(`{"model":{"levls":256}}`), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ConfigName), []byte(`{"model":{"levls":256}}`), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := try(tiny(t, 40), abc, dir); !strings.Contains(err.Error(), "levls") || !strings.Contains(err.Error(), configName) {
+	if err := try(tiny(t, 40), abc, dir); !strings.Contains(err.Error(), "levls") || !strings.Contains(err.Error(), ConfigName) {
 		t.Errorf("a damaged configuration: %v", err)
 	}
 }
@@ -473,10 +473,10 @@ func contents(t *testing.T, dir string) (list []string) {
 
 // TestBegun: what a start that was killed at once leaves is no obstacle.
 func TestBegun(t *testing.T) {
-	for _, left := range []string{lockName, "." + configName + "123.tmp", configName, checkpointsName + "/.step-00000000.safetensors123.tmp"} {
+	for _, left := range []string{lockName, "." + ConfigName + "123.tmp", ConfigName, checkpointsName + "/.step-00000000.safetensors123.tmp"} {
 		dir := t.TempDir()
 		(&notes{}).run(t, tiny(t, 1), dir)
-		config, err := os.ReadFile(filepath.Join(dir, configName))
+		config, err := os.ReadFile(filepath.Join(dir, ConfigName))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -488,7 +488,7 @@ func TestBegun(t *testing.T) {
 			}
 		}
 		if filepath.Dir(left) != "." {
-			write(configName, config)
+			write(ConfigName, config)
 		}
 		write(left, config)
 		(&notes{}).run(t, tiny(t, 10), dir)

@@ -20,7 +20,7 @@ func compressCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "compress",
 		Usage:     "write units as a small file",
-		ArgsUsage: "PRIOR UNITS|FOLDER|-",
+		ArgsUsage: "[PRIOR] UNITS|FOLDER|-",
 		Description: "Codes each unit at the cost of its probability under a prior (vqaudio train prior), given the units before it, by arithmetic\n" +
 			"coding. \"vqaudio decompress\" with the same prior gives the same units back, with names and durations, on any machine: the\n" +
 			"probabilities are whole numbers that depend on no processor and no number of threads. Units are those of the prior's model, in any format of\n" +
@@ -71,8 +71,9 @@ type compressReport struct {
 func runCompress(c *cli.Context) error {
 	const example = "vqaudio compress prior/ units.jsonl -o units.vqu"
 	start := time.Now()
-	if c.NArg() != 2 || c.String("output") == "" {
-		return &usageError{errors.New("want a prior, units, and -o"), example}
+	priorName, input, err := modelAndOne(c, "units", example)
+	if err != nil {
+		return err
 	}
 	var format units.Format
 	if c.IsSet("format") {
@@ -86,11 +87,11 @@ func runCompress(c *cli.Context) error {
 		return err
 	}
 	defer restore()
-	prior, file, err := compressionPrior(c.Args().First())
+	prior, file, err := compressionPrior(priorName)
 	if err != nil {
 		return err
 	}
-	in, out := c.Args().Get(1), c.String("output")
+	in, out := input, c.String("output")
 	if err := spare(out, file, in); err != nil {
 		return err
 	}

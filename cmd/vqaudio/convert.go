@@ -17,7 +17,7 @@ func convertCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "convert",
 		Usage:     "say what recordings say in the voice of another speaker",
-		ArgsUsage: "MODEL FILE|FOLDER|-...",
+		ArgsUsage: "[MODEL] FILE|FOLDER|-...",
 		Description: "Encodes each recording to units and decodes these in the voice of a speaker of the model. The result is at the\n" +
 			"model's rate, mono, as long as the recording, and at its level. Of one file, or of standard input, it goes to a file, or\n" +
 			"to standard output as it is made; of several, or of a folder, to a folder. The same seed gives the same sound, for\n" +
@@ -29,7 +29,8 @@ func convertCommand() *cli.Command {
 			"no time to measure it. With --as-is it stays as it is, and units are those of encode --precision float32.\n" +
 			"After a pause the decoder begins anew, so that the phrases of a long recording can be drawn together, as several\n" +
 			"recordings are: on each core many share the reading of weights. That changes no sample.\n\n" +
-			"   vqaudio convert model.safetensors in.wav --to p225 -o out.wav\n" +
+			"   vqaudio convert me.wav --to so762-0306 -o out.wav                 with the built-in model (vqaudio voices)\n" +
+			"   vqaudio convert model.safetensors in.wav --to p225 -o out.wav     with another one\n" +
 			"   vqaudio convert model.safetensors recordings/ --to p225 -o converted/\n" +
 			"   cat in.flac | vqaudio convert model.safetensors - --to p225 -o - | aplay",
 		Flags: slices.Concat([]cli.Flag{
@@ -44,16 +45,17 @@ func convertCommand() *cli.Command {
 }
 
 func runConvert(c *cli.Context) error {
-	const example = "vqaudio convert model.safetensors in.wav --to NAME -o out.wav"
-	if c.NArg() < 2 || c.String("to") == "" || c.String("output") == "" {
-		return &usageError{errors.New("want a model, a recording, --to and -o"), example}
+	const example = "vqaudio convert in.wav --to NAME -o out.wav"
+	modelName, inputs := modelFirst(c)
+	if len(inputs) == 0 || c.String("to") == "" || c.String("output") == "" {
+		return &usageError{errors.New("want a recording, --to and -o"), example}
 	}
 	restore, err := useThreads(c)
 	if err != nil {
 		return err
 	}
 	defer restore()
-	s, err := newSynthesis(c, c.Args().First(), c.String("to"))
+	s, err := newSynthesis(c, modelName, c.String("to"))
 	if err != nil {
 		return err
 	}
@@ -65,7 +67,6 @@ func runConvert(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	inputs := c.Args().Tail()
 	var unseen []error
 	list, err := listSound(inputs, func(err error) { unseen = append(unseen, err) })
 	if err != nil {

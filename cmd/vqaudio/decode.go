@@ -19,7 +19,7 @@ func decodeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "decode",
 		Usage:     "speak units in the voice of a speaker",
-		ArgsUsage: "MODEL UNITS|FOLDER|-",
+		ArgsUsage: "[MODEL] UNITS|FOLDER|-",
 		Description: "Turns units into sound, or vectors, as \"vqaudio encode --vectors\" writes them. They are in any format of\n" +
 			"\"vqaudio units\", which is found out. If they are of one\n" +
 			"utterance, the sound goes to a file, or to standard output as it is made; if of several, to a folder, in files\n" +
@@ -39,8 +39,9 @@ func decodeCommand() *cli.Command {
 
 func runDecode(c *cli.Context) error {
 	const example = "vqaudio decode model.safetensors units.jsonl --speaker NAME -o spoken/"
-	if c.NArg() != 2 || c.String("output") == "" {
-		return &usageError{errors.New("want a model, units, and -o"), example}
+	modelName, input, err := modelAndOne(c, "units", example)
+	if err != nil {
+		return err
 	}
 	var format units.Format
 	if c.IsSet("format") {
@@ -54,16 +55,16 @@ func runDecode(c *cli.Context) error {
 		return err
 	}
 	defer restore()
-	s, err := newSynthesis(c, c.Args().First(), c.String("speaker"))
+	s, err := newSynthesis(c, modelName, c.String("speaker"))
 	if err != nil {
 		return err
 	}
-	q, err := s.openUnits(c.Context, c.Args().Get(1), format)
+	q, err := s.openUnits(c.Context, input, format)
 	if err != nil {
 		return err
 	}
 	defer q.reader.Close()
-	o, err := newOutput(c, len(q.first) > 1, s.file, c.Args().Get(1))
+	o, err := newOutput(c, len(q.first) > 1, s.file, input)
 	if err != nil {
 		return err
 	}

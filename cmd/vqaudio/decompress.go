@@ -18,7 +18,7 @@ func decompressCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "decompress",
 		Usage:     "read units from a small file",
-		ArgsUsage: "PRIOR FILE|-",
+		ArgsUsage: "[PRIOR] FILE|-",
 		Description: "Gives back the units that \"vqaudio compress\" has written, with the same prior, in any format of \"vqaudio units\". Durations are\n" +
 			"there again where equal units had been joined. If the file is damaged, that is an error, and nothing is written; with --recover\n" +
 			"everything is written that can be read, before the damage and after it, what is lost is named, and the exit code is 1. An\n" +
@@ -38,8 +38,9 @@ func decompressCommand() *cli.Command {
 
 func runDecompress(c *cli.Context) error {
 	const example = "vqaudio decompress prior/ units.vqu -o units.jsonl"
-	if c.NArg() != 2 || c.String("output") == "" {
-		return &usageError{errors.New("want a prior, a file, and -o"), example}
+	priorName, input, err := modelAndOne(c, "a file", example)
+	if err != nil {
+		return err
 	}
 	format, err := units.ParseFormat(c.String("format"))
 	if err != nil {
@@ -50,11 +51,11 @@ func runDecompress(c *cli.Context) error {
 		return err
 	}
 	defer restore()
-	prior, file, err := compressionPrior(c.Args().First())
+	prior, file, err := compressionPrior(priorName)
 	if err != nil {
 		return err
 	}
-	name, out := c.Args().Get(1), c.String("output")
+	name, out := input, c.String("output")
 	if err := spare(out, file, name); err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func encodeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "encode",
 		Usage:     "turn recordings into units",
-		ArgsUsage: "MODEL FILE|FOLDER|-...",
+		ArgsUsage: "[MODEL] FILE|FOLDER|-...",
 		Description: "Reads each recording, mixes its channels, resamples it to the model's rate, takes its DC off, brings it to the level that\n" +
 			"models are trained at, and encodes it: a unit for each hop of the model. An utterance is called as the path of its file\n" +
 			"below the folder that was named, without extension. A file that cannot be read is reported and left out; then the exit\n" +
@@ -66,11 +66,12 @@ type encodeReport struct {
 }
 
 func runEncode(c *cli.Context) error {
-	const example = "vqaudio encode model.safetensors speech/ -o units.jsonl"
+	const example = "vqaudio encode speech/ -o units.jsonl"
+	modelName, inputs := modelFirst(c)
 	start := time.Now()
 	out := c.String("output")
-	if c.NArg() < 2 || out == "" {
-		return &usageError{errors.New("want a model, recordings, and -o"), example}
+	if len(inputs) == 0 || out == "" {
+		return &usageError{errors.New("want recordings, and -o"), example}
 	}
 	format, err := units.ParseFormat(c.String("format"))
 	if err != nil {
@@ -80,7 +81,7 @@ func runEncode(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	f, model, restore, err := readySound(c, example)
+	f, model, restore, err := readySound(c, modelName, example)
 	if err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func runEncode(c *cli.Context) error {
 	}
 	e := &encoding{model: f.Model, front: front, level: level, options: options, counts: map[int32]int64{}}
 	var unseen []error
-	if e.list, err = listSound(c.Args().Tail(), func(err error) { unseen = append(unseen, err) }); err != nil {
+	if e.list, err = listSound(inputs, func(err error) { unseen = append(unseen, err) }); err != nil {
 		return err
 	}
 	if out == "-" && format.Folder() && len(e.list) > 1 {

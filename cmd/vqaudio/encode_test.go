@@ -218,7 +218,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"encode model.safetensors c -o - --format npy", exitUsage, "several recordings do not go to standard output"},
 		{"encode model.safetensors a.wav b/a.wav -o out", exitUsage, "both be called a"},
 		{"encode model.safetensors nothing -o out", exitFailure, "no file in this folder"},
-		{"encode a.wav a.wav -o out", exitFailure, "a.wav"},
+		{"encode none.safetensors a.wav -o out", exitFailure, "none.safetensors"},
 		{"encode model.safetensors a.wav -o none/out", exitFailure, "none"},
 		{"units convert a.wav --to npy -o out", exitFailure, "a.wav: line 1: found"},
 		{"units convert model.safetensors --to npy", exitUsage, "-o"},

@@ -96,7 +96,7 @@ func runEvaluatePhones(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	f, model, restore, err := readySound(c, example)
+	f, model, restore, err := readySound(c, c.Args().First(), example)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/vqaudio/vqaudio/codes"
 	"github.com/vqaudio/vqaudio/corpora"
 	"github.com/vqaudio/vqaudio/dilated"
+	"github.com/vqaudio/vqaudio/pretrained"
 	"github.com/vqaudio/vqaudio/prior"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/train"
@@ -66,6 +67,10 @@ type priorReport struct {
 
 // loadPrior loads a prior: the file, or the best one of the folder of a run.
 func loadPrior(name string, precision dilated.Precision) (f *checkpoint.Prior, file string, err error) {
+	if name == "" {
+		f, err = pretrained.Prior(precision)
+		return f, pretrained.PriorName, err
+	}
 	file = name
 	if isFolder(name) {
 		file = filepath.Join(name, train.BestName)

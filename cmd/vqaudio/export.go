@@ -15,7 +15,7 @@ func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "export",
 		Usage:     "write a model, or a prior, without the state of its training",
-		ArgsUsage: "MODEL|PRIOR|RUN",
+		ArgsUsage: "[MODEL|PRIOR|RUN]",
 		Description: "Writes what it takes to use a model: weights, codebook, configuration and speakers, in a safetensors file. What it\n" +
 			"takes to go on training, about three quarters of a checkpoint, is left out, and so is the history. Units are the\n" +
 			"same as from the model that was exported, and so is its fingerprint, unless weights are rounded: in bfloat16 the file is half\n" +
@@ -36,14 +36,14 @@ func runExport(c *cli.Context) error {
 	const example = "vqaudio export run/ -o model.safetensors"
 	out := c.String("output")
 	switch {
-	case c.NArg() != 1 || out == "":
-		return &usageError{errors.New("want one model, and -o"), example}
+	case c.NArg() > 1 || out == "":
+		return &usageError{errors.New("want -o, and at most one model"), example}
 	case out == "-" || isFolder(out):
 		return &usageError{fmt.Errorf("%s is no file", out), example}
 	}
 	precision, err := dilated.ParsePrecision(c.String("precision"))
-	if err != nil {
-		return &usageError{fmt.Errorf("--%w", err), example}
+	if err != nil || c.String("precision") == "auto" { // which depends on the machine
+		return &usageError{fmt.Errorf("--precision %q: want float32 or bfloat16", c.String("precision")), example}
 	}
 	f, p, name, err := loadEither(c.Args().First())
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/vqaudio/vqaudio/prior"
 	"github.com/vqaudio/vqaudio/tensor"
 	"github.com/vqaudio/vqaudio/units"
+	"github.com/vqaudio/vqaudio/vqvae"
 	"github.com/vqaudio/vqaudio/wavenet"
 )
 
@@ -25,17 +26,18 @@ func generateCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "generate",
 		Usage:     "speak from nothing, or go on from a recording",
-		ArgsUsage: "MODEL",
+		ArgsUsage: "[MODEL]",
 		Description: "Draws units from a prior over the units of the model, and speaks them, as they are drawn, in the voice of a speaker. The\n" +
 			"prior is told the speaker where it knows the name. Of one clip the sound goes to a file, or to standard output as\n" +
 			"it is made; of several, drawn together, to a folder, in files that are called 0001.wav, 0002.wav and so on. With a\n" +
 			"prompt a clip begins with the recording as the model speaks it, and goes on for --seconds. The same seed gives the same clips, on\n" +
 			"any number of threads. A clip of any length takes the same memory, but for its units if they are asked for.\n\n" +
+			"   vqaudio generate --speaker so762-0306 -o out.wav                   with the built-in model and prior (vqaudio voices)\n" +
 			"   vqaudio generate model.safetensors --prior prior.safetensors --speaker p225 -o out.wav\n" +
 			"   vqaudio generate run/ --prior prior/ --speaker p225 --seconds 5 --count 10 -o clips/ --units clips/units.jsonl\n" +
 			"   vqaudio generate run/ --prior prior/ --speaker p225 --prompt begun.wav -o - | aplay",
 		Flags: slices.Concat([]cli.Flag{
-			&cli.StringFlag{Name: "prior", Usage: "draw units from `PRIOR`, a file or the folder of its training (vqaudio train prior)"},
+			&cli.StringFlag{Name: "prior", Usage: "draw units from `PRIOR`, a file or the folder of its training (vqaudio train prior)", DefaultText: "the built-in one, with the built-in model"},
 			&cli.StringFlag{Name: "speaker", Usage: "speak as `NAME`, a speaker of the model (vqaudio speaker list MODEL), or a mixture, NAME:WEIGHT,NAME:WEIGHT"},
 			&cli.Float64Flag{Name: "seconds", Value: 10, Usage: "generate so many `SECONDS`"},
 			&cli.IntFlag{Name: "count", Value: 1, Usage: "generate `N` clips"},
@@ -74,8 +76,10 @@ func runGenerate(c *cli.Context) error {
 	const example = "vqaudio generate MODEL --prior PRIOR --speaker NAME --seconds 10 -o out.wav"
 	seconds, number := c.Float64("seconds"), c.Int("count")
 	switch {
-	case c.NArg() != 1 || c.String("prior") == "" || c.String("output") == "":
-		return &usageError{errors.New("want a model, --prior and -o"), example}
+	case c.NArg() > 1 || c.String("output") == "":
+		return &usageError{errors.New("want -o, and at most one model"), example}
+	case c.NArg() == 1 && c.String("prior") == "":
+		return &usageError{errors.New("want --prior, a prior over the units of that model"), example}
 	case !(seconds > 0 && seconds <= maxGenerated):
 		return &usageError{fmt.Errorf("--seconds %v: want more than 0, and at most %d", seconds, maxGenerated), example}
 	case number < 1 || number > maxClips:
@@ -159,18 +163,23 @@ func (g *generation) encode(c *cli.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	r, err := openRecording(c.Context, name, g.model.Config.Rate, level)
+	g.prompt, err = encodeRecording(c.Context, name, g.model, g.front, level)
+	return err
+}
+
+// encodeRecording returns the units of a recording, brought to a level as openRecording does.
+func encodeRecording(ctx context.Context, name string, m *vqvae.Model, f *frontend.Frontend, level float64) (list []int32, err error) {
+	r, err := openRecording(ctx, name, m.Config.Rate, level)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer r.Close()
-	encoder := frontend.NewEncoder(g.front, g.model)
+	encoder := frontend.NewEncoder(f, m)
 	err = audio.Copy(r, func(block []float64) error {
-		g.prompt = append(g.prompt, encoder.Write(block).Codes...)
-		return c.Context.Err()
+		list = append(list, encoder.Write(block).Codes...)
+		return ctx.Err()
 	})
-	g.prompt = append(g.prompt, encoder.Close().Codes...)
-	return err
+	return append(list, encoder.Close().Codes...), err
 }
 
 // generate generates a clip: the prompt, and what the prior goes on with.

@@ -18,6 +18,7 @@ import (
 	"github.com/vqaudio/vqaudio/files"
 	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/nn"
+	"github.com/vqaudio/vqaudio/pretrained"
 	"github.com/vqaudio/vqaudio/train"
 	"github.com/vqaudio/vqaudio/vqvae"
 )
@@ -26,9 +27,11 @@ func infoCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "info",
 		Usage:     "tell what a model, or a prior, is, and how it was trained",
-		ArgsUsage: "MODEL|RUN",
+		ArgsUsage: "[MODEL|PRIOR|RUN]",
 		Description: "Prints the architecture of a model, what its parts see and how large they are, the rate of its codes, its\n" +
-			"speakers, and the history of its training. Of the folder of a run it takes the best model.\n\n" +
+			"speakers, and the history of its training. Of the folder of a run it takes the best model. Without a name it is the built-in\n" +
+			"model, with what it was trained on, and how.\n\n" +
+			"   vqaudio info                               the built-in model\n" +
 			"   vqaudio info model.safetensors\n" +
 			"   vqaudio info run/                          the best model of a run\n" +
 			"   vqaudio info run/ --speakers               with the names of all speakers\n" +
@@ -41,8 +44,13 @@ func infoCommand() *cli.Command {
 	}
 }
 
-// loadModel loads the model in a file, or the best one of the run in a folder, and returns the name of its file too.
+// loadModel loads the model in a file, or the best one of the run in a folder, or the built-in one, whose name is empty, and returns the
+// name of its file too.
 func loadModel(name string, precision dilated.Precision) (f *checkpoint.File, file string, err error) {
+	if name == "" {
+		f, err = pretrained.Model(precision)
+		return f, pretrained.ModelName, err
+	}
 	if isFolder(name) {
 		file = filepath.Join(name, "best.safetensors")
 		f, err = checkpoint.Load(file, precision)
@@ -75,9 +83,8 @@ func loadSound(name string, precision dilated.Precision) (f *checkpoint.File, fi
 	return f, file, err
 }
 
-// readySound does what --threads and --precision say, the former until restore is called, and loads the model of sound that the first
-// argument names.
-func readySound(c *cli.Context, example string) (f *checkpoint.File, file string, restore func(), err error) {
+// readySound does what --threads and --precision say, the former until restore is called, and loads a model of sound.
+func readySound(c *cli.Context, name, example string) (f *checkpoint.File, file string, restore func(), err error) {
 	precision, err := dilated.ParsePrecision(c.String("precision"))
 	if err != nil {
 		return nil, "", nil, &usageError{fmt.Errorf("--%w", err), example}
@@ -85,7 +92,7 @@ func readySound(c *cli.Context, example string) (f *checkpoint.File, file string
 	if restore, err = useThreads(c); err != nil {
 		return nil, "", nil, err
 	}
-	if f, file, err = loadSound(c.Args().First(), precision); err != nil {
+	if f, file, err = loadSound(name, precision); err != nil {
 		restore()
 		return nil, "", nil, err
 	}
@@ -130,8 +137,8 @@ type trainingRecord struct {
 }
 
 func runInfo(c *cli.Context) error {
-	if c.NArg() != 1 {
-		return &usageError{errors.New("want one model"), "vqaudio info model.safetensors, or the folder of a run"}
+	if c.NArg() > 1 {
+		return &usageError{errors.New("want one model, or none for the built-in one"), "vqaudio info model.safetensors, or the folder of a run"}
 	}
 	f, p, name, err := loadEither(c.Args().First())
 	if err != nil {
@@ -149,7 +156,11 @@ func runInfo(c *cli.Context) error {
 		e.SetEscapeHTML(false)
 		return e.Encode(info)
 	}
-	return info.print(c.App.Writer, c.Bool("speakers"))
+	if err := info.print(c.App.Writer, c.Bool("speakers")); err != nil || c.NArg() > 0 {
+		return err
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "\n%s", pretrained.About)
+	return err
 }
 
 func describeModel(f *checkpoint.File, name string) (*modelInfo, error) {

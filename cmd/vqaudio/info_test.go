@@ -223,7 +223,7 @@ func TestInfoAlone(t *testing.T) {
 func TestInfoRefuses(t *testing.T) {
 	dir := t.TempDir()
 	var usage *usageError
-	for _, args := range [][]string{{}, {"a", "b"}, {dir}} {
+	for _, args := range [][]string{{"a", "b"}, {dir}} {
 		if _, err := runOne(infoCommand(), args...); !errors.As(err, &usage) {
 			t.Errorf("%q: %v", args, err)
 		}
@@ -271,7 +271,7 @@ func TestExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	var usage *usageError
-	for _, args := range [][]string{{name}, {"-o", out}, {"-o", dir, name}, {"-o", "-", name}, {"-o", name, dir}, {"-o", link, name}, {"-o", out, name, name}} {
+	for _, args := range [][]string{{name}, {"-o", dir, name}, {"-o", "-", name}, {"-o", name, dir}, {"-o", link, name}, {"-o", out, name, name}} {
 		if _, err := runOne(exportCommand(), args...); !errors.As(err, &usage) {
 			t.Errorf("%q: %v", args, err)
 		}

@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 		Commands: []*cli.Command{
 			corpusCommand(), estimateCommand(), trainCommand(), experimentCommand(), evaluateCommand(), infoCommand(), exportCommand(), encodeCommand(), unitsCommand(),
-			decodeCommand(), convertCommand(), generateCommand(), compressCommand(), decompressCommand(), speakerCommand(), probeCommand(), plotCommand(), benchCommand(),
+			decodeCommand(), convertCommand(), generateCommand(), demoCommand(), voicesCommand(), compressCommand(), decompressCommand(), speakerCommand(), probeCommand(), plotCommand(), benchCommand(),
 		},
 		HideVersion:    false,
 		Writer:         stdout,

@@ -16,7 +16,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/vqaudio/vqaudio/audio"
+	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/files"
+	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/internal/picture"
 )
 
@@ -26,15 +28,20 @@ func plotCommand() *cli.Command {
 		Usage:     "draw a recording: waveform, spectrogram, units",
 		ArgsUsage: "FILE|-",
 		Description: "Draws the waveform (peaks light, RMS dark) above the spectrogram (levels in dB, 0 is a sine at full scale),\n" +
-			"and below it, in colours, the units that the recording was turned into, if a file of them is given, in any format of\n" +
-			"\"vqaudio units\": those of its one utterance, or of the one with the recording's name. They lie evenly over the\n" +
-			"recording from its start to its end. Channels are mixed. A recording of any length takes the same memory.\n\n" +
+			"and below it, in colours, the units that a model turns the recording into, the built-in one if none is named. Or those in a\n" +
+			"file of units, in any format of \"vqaudio units\": of its one utterance, or of the one with the recording's name; they lie evenly\n" +
+			"over the recording from its start to its end. Channels are mixed. Standard input, which can be read once, is drawn without units\n" +
+			"unless there is a file of them. A recording of any length takes the same memory, but for its units.\n\n" +
 			"   vqaudio plot speech.wav                            writes speech.png here\n" +
 			"   vqaudio plot speech.wav --start 1.5 --seconds 0.5  half a second of it\n" +
+			"   vqaudio plot speech.wav --model run/ -o b.png      with the units of another model\n" +
 			"   vqaudio plot speech.wav --codes units.txt -o a.png\n" +
+			"   vqaudio plot speech.wav --no-units                 waveform and spectrogram alone\n" +
 			"   cat speech.flac | vqaudio plot - -o - > a.png",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the PNG to `FILE`, - is standard output (default: named after the recording, in this folder)"},
+			&cli.StringFlag{Name: "model", Usage: "draw the units of `MODEL`, a file or the folder of a run", DefaultText: "the built-in one"},
+			&cli.BoolFlag{Name: "no-units", Usage: "draw no units"},
 			&cli.StringFlag{Name: "codes", Usage: "draw the units in `FILE` below the spectrogram"},
 			&cli.Float64Flag{Name: "code-rate", Usage: "there are `R` units in a second, from the start on, wherever they end"},
 			&cli.Float64Flag{Name: "start", Usage: "begin after `S` seconds"},
@@ -86,6 +93,10 @@ func runPlot(c *cli.Context) error {
 		return &usageError{fmt.Errorf("--seconds %v: want more than 0, at most %d", s.seconds, maxPlotSeconds), hint}
 	case c.IsSet("code-rate") && !(s.codeRate > 0 && s.codeRate <= 1e6):
 		return &usageError{fmt.Errorf("--code-rate %v: want more than 0, at most a million", s.codeRate), hint}
+	case c.IsSet("codes") && (c.IsSet("model") || c.Bool("no-units")) || c.IsSet("model") && c.Bool("no-units"):
+		return &usageError{errors.New("--codes, --model, --no-units: want one of them"), hint}
+	case c.IsSet("model") && (name == "-" || isPipe(name)):
+		return &usageError{errors.New("--model: what comes from a pipe can be read once"), "vqaudio plot FILE --model MODEL"}
 	case c.IsSet("code-rate") && !c.IsSet("codes"):
 		return &usageError{errors.New("--code-rate without --codes"), hint}
 	case out == "" && name == "-":
@@ -110,6 +121,11 @@ func runPlot(c *cli.Context) error {
 			return err
 		}
 	}
+	if !c.IsSet("codes") && !c.Bool("no-units") && name != "-" && !isPipe(name) {
+		if err := s.encode(c, name); err != nil {
+			return err
+		}
+	}
 	drawn, err := s.draw(c.Context, c.App.ErrWriter, name)
 	if err != nil {
 		return err
@@ -122,6 +138,29 @@ func runPlot(c *cli.Context) error {
 	}
 	fmt.Fprintln(c.App.Writer, out)
 	return nil
+}
+
+// encode takes the units that the model makes of the recording.
+func (s *plotSettings) encode(c *cli.Context, name string) error {
+	f, file, err := loadSound(c.String("model"), dilated.Float32)
+	if err != nil {
+		return err
+	}
+	config := f.Model.Config
+	if f.Model.Quantiser == nil {
+		return fmt.Errorf("%s has no units: its bottleneck is %q", file, config.Bottleneck.Kind)
+	}
+	front, err := frontend.New(config)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	level, err := levelOf(c, config)
+	if err != nil {
+		return err
+	}
+	s.codeRate = float64(config.Rate) / float64(config.Hop())
+	s.codes, err = encodeRecording(c.Context, name, f.Model, front, level)
+	return err
 }
 
 // draw draws the recording name. It says on stderr how far it is, and what is missing of the recording.

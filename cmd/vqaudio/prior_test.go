@@ -185,7 +185,7 @@ func TestGenerate(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{"generate model --speaker bob -o x.wav", exitUsage, "want a model, --prior and -o"},
+		{"generate model --speaker bob -o x.wav", exitUsage, "want --prior"},
 		{"generate model --prior prior -o x.wav", exitUsage, "--speaker"},
 		{"generate model --prior prior --speaker bill -o x.wav", exitFailure, "bill"},
 		{"generate second --prior prior --speaker bob -o x.wav", exitFailure, "over the codes of model"},

@@ -41,7 +41,7 @@ func speakerListCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "list",
 		Usage:     "list the speakers of a model",
-		ArgsUsage: "MODEL|RUN",
+		ArgsUsage: "[MODEL|RUN]",
 		Description: "Prints the names of the speakers that a model can speak as, a line each, in the order of the model; behind those that\n" +
 			"were enrolled, and a tab, when and from what.\n\n" +
 			"   vqaudio speaker list model.safetensors",
@@ -65,8 +65,8 @@ type listedVoice struct {
 }
 
 func runSpeakerList(c *cli.Context) error {
-	if c.NArg() != 1 {
-		return &usageError{errors.New("want one model"), "vqaudio speaker list model.safetensors, or the folder of a run"}
+	if c.NArg() > 1 {
+		return &usageError{errors.New("want one model, or none for the built-in one"), "vqaudio speaker list model.safetensors, or the folder of a run"}
 	}
 	f, name, err := loadSound(c.Args().First(), dilated.Float32)
 	if err != nil {

@@ -21,7 +21,7 @@ func speakerEnrolCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "enrol",
 		Usage:     "give a model a new voice from a short recording",
-		ArgsUsage: "MODEL|RUN FILE|FOLDER|-...",
+		ArgsUsage: "[MODEL|RUN] FILE|FOLDER|-...",
 		Description: "Fits the vector that stands for a speaker to recordings of a voice; all else of the model stays as it is, and so do\n" +
 			fmt.Sprintf("its units. Twenty seconds of speech will do; %d are the least, %d the most. A fifth of it or more, whole recordings or\n", enrol.LeastSeconds, enrol.MostSeconds) +
 			"the last part of one, is held out, and shows whether the new voice predicts speech better than the mean of all voices of the\n" +
@@ -60,13 +60,17 @@ func runSpeakerEnrol(c *cli.Context) error {
 	const example = "vqaudio speaker enrol model.safetensors zoe.wav --name zoe"
 	start := time.Now()
 	name := c.String("name")
-	if c.NArg() < 2 || name == "" {
-		return &usageError{errors.New("want a model, recordings, and --name"), example}
+	modelName, inputs := modelFirst(c)
+	switch {
+	case len(inputs) == 0 || name == "":
+		return &usageError{errors.New("want recordings, and --name"), example}
+	case modelName == "" && c.String("output") == "":
+		return &usageError{errors.New("the built-in model stays as it is: want -o"), "vqaudio speaker enrol zoe.wav --name zoe -o mine.safetensors"}
 	}
 	if _, err := speaker.NewTable([]string{name}); err != nil {
 		return &usageError{fmt.Errorf("--name: %w", err), example}
 	}
-	f, from, restore, err := readySound(c, example)
+	f, from, restore, err := readySound(c, modelName, example)
 	if err != nil {
 		return err
 	}
@@ -86,7 +90,7 @@ func runSpeakerEnrol(c *cli.Context) error {
 		return err
 	}
 	var unseen error
-	list, err := listSound(c.Args().Tail(), func(err error) { unseen = errors.Join(unseen, err) })
+	list, err := listSound(inputs, func(err error) { unseen = errors.Join(unseen, err) })
 	if err = errors.Join(err, unseen); err != nil {
 		return err
 	}

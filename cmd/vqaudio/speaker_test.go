@@ -231,7 +231,7 @@ func TestSpeakerRefuses(t *testing.T) {
 		stderr string
 	}{
 		{"nosuch", exitUsage, `"nosuch" is not a command of vqaudio speaker`},
-		{"list", exitUsage, "one model"},
+		{"list a b", exitUsage, "one model"},
 		{"list nosuch.safetensors", exitFailure, "nosuch.safetensors"},
 		{"list a.wav", exitFailure, "a.wav"},
 		{"remove model.safetensors", exitUsage, "the name of a speaker"},

@@ -17,8 +17,9 @@ func unitsCommand() *cli.Command {
 		Name:  "units",
 		Usage: "work with files of units",
 		Description: "   vqaudio units convert units.jsonl --to fairseq -o units.txt   from a format to another\n" +
+			"   vqaudio units show me.wav                                     the units of a recording, and how many bits they are\n" +
 			"   vqaudio units convert --help                                  more about that",
-		Subcommands: []*cli.Command{unitsConvertCommand()},
+		Subcommands: []*cli.Command{unitsConvertCommand(), unitsShowCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("%q is not a command of vqaudio units", c.Args().First()), "vqaudio units --help lists them"}
