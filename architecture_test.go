@@ -31,21 +31,22 @@ var rows = [][]string{
 	{"pretrained", "train"},
 	{"internal/bench", "experiment", "."},
 	{"demo"},
-	{"cmd/vqaudio"},
+	{"cmd/vqaudio", "internal/listener"},
 }
 
 // foreign lists the packages that import anything beyond this module and the standard library, and what.
 var foreign = map[string][]string{
-	module:             {"github.com/go-audio/audio"},
-	"internal/kernel":  {"golang.org/x/sys/cpu", "github.com/klauspost/cpuid/v2"},
-	"audio":            {"github.com/go-audio/audio", "github.com/go-audio/wav", "github.com/mewkiz/flac/frame", "github.com/hajimehoshi/go-mp3"},
-	"audio/spectrum":   {"gonum.org/v1/gonum/dsp/fourier"},
-	"corpora":          {"github.com/edsrzf/mmap-go"},
-	"corpora/images":   {"golang.org/x/image/draw"},
-	"speaker":          {"github.com/agnivade/levenshtein"},
-	"internal/picture": {"golang.org/x/image/font", "golang.org/x/image/font/gofont/goregular", "golang.org/x/image/font/opentype", "golang.org/x/image/math/fixed", "golang.org/x/image/vector"},
-	"train":            {"github.com/agnivade/levenshtein", "github.com/gofrs/flock", "google.golang.org/protobuf/encoding/protowire"},
-	"cmd/vqaudio":      {"github.com/urfave/cli/v2", "golang.org/x/term", "github.com/schollz/progressbar/v3"},
+	module:              {"github.com/go-audio/audio"},
+	"internal/kernel":   {"golang.org/x/sys/cpu", "github.com/klauspost/cpuid/v2"},
+	"audio":             {"github.com/go-audio/audio", "github.com/go-audio/wav", "github.com/mewkiz/flac/frame", "github.com/hajimehoshi/go-mp3"},
+	"audio/spectrum":    {"gonum.org/v1/gonum/dsp/fourier"},
+	"corpora":           {"github.com/edsrzf/mmap-go"},
+	"corpora/images":    {"golang.org/x/image/draw"},
+	"speaker":           {"github.com/agnivade/levenshtein"},
+	"internal/picture":  {"golang.org/x/image/font", "golang.org/x/image/font/gofont/goregular", "golang.org/x/image/font/opentype", "golang.org/x/image/math/fixed", "golang.org/x/image/vector"},
+	"internal/listener": {"github.com/agnivade/levenshtein"},
+	"train":             {"github.com/agnivade/levenshtein", "github.com/gofrs/flock", "google.golang.org/protobuf/encoding/protowire"},
+	"cmd/vqaudio":       {"github.com/urfave/cli/v2", "golang.org/x/term", "github.com/schollz/progressbar/v3"},
 }
 
 // Sound and corpora on one side, layers and models on the other know nothing of each other: no package of one side is
