@@ -34,9 +34,8 @@ func main() {
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
 }
 
-// run runs the command line args, the program's name first, and returns its exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	cli.VersionPrinter = func(c *cli.Context) { fmt.Fprintln(c.App.Writer, version()) }
+// newApp returns the command line.
+func newApp(stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
 		Name:  "vqaudio",
 		Usage: "discrete units of speech, learnt on ordinary processors",
@@ -65,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 		Commands: []*cli.Command{
 			corpusCommand(), estimateCommand(), trainCommand(), experimentCommand(), evaluateCommand(), infoCommand(), exportCommand(), encodeCommand(), unitsCommand(),
-			decodeCommand(), convertCommand(), generateCommand(), demoCommand(), voicesCommand(), compressCommand(), decompressCommand(), speakerCommand(), probeCommand(), plotCommand(), benchCommand(),
+			decodeCommand(), convertCommand(), generateCommand(), demoCommand(), voicesCommand(), compressCommand(), decompressCommand(), speakerCommand(), probeCommand(), plotCommand(), benchCommand(), manCommand(), completionCommand(),
 		},
 		HideVersion:    false,
 		Writer:         stdout,
@@ -73,6 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		ExitErrHandler: func(*cli.Context, error) {}, // errors come back to here
 		OnUsageError:   onUsageError,
 
+		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true, // a value may hold commas: --set strides=[2,2]
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -89,10 +89,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			sub.OnUsageError = onUsageError
 		}
 	}
+	return app
+}
+
+// run runs the command line args, the program's name first, and returns its exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cli.VersionPrinter = func(c *cli.Context) { fmt.Fprintln(c.App.Writer, version()) }
+	app := newApp(stdout, stderr)
 	if len(args) > 3 && args[1] == "help" { // the library knows "help corpus", not "help corpus scan"
 		args = slices.Concat(args[:1], args[2:], []string{"--help"})
 	}
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	if !completing(args) {
+		args = flagsFirst(app, args)
+	}
+	err := app.RunContext(ctx, args)
 	var usage *usageError
 	var exit cli.ExitCoder
 	switch {
