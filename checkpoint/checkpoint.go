@@ -47,9 +47,6 @@ const (
 	trainingPrefix = "training."
 )
 
-// voicesName is the tensor of the voices.
-const voicesName = "speakers.weight"
-
 // The keys of the metadata.
 const (
 	formatKey      = "format"
@@ -76,7 +73,7 @@ type File struct {
 // first of the SHA-256 of, for each tensor, its name, a zero byte, and its elements as they are in a file. The voices of the
 // speakers, "speakers.weight" and "speakers.timbre", are left out: a model to which a voice is added speaks the same units.
 func Fingerprint(m *vqvae.Model) string {
-	return fingerprint(slices.DeleteFunc(tensors(m), func(p *nn.Parameter) bool { return p.Name == voicesName || p.Name == vqvae.TimbresName }))
+	return fingerprint(slices.DeleteFunc(tensors(m), func(p *nn.Parameter) bool { return p.Name == vqvae.VoicesName || p.Name == vqvae.TimbresName }))
 }
 
 // fingerprint is that of tensors.

@@ -88,7 +88,6 @@ func TestInputs(t *testing.T) {
 	}
 }
 
-// TestInputSettings: lengths are multiples of the hop, and there must be such features at the rate.
 // TestTimbresOfBefore: a run whose checkpoints were written before models had timbres goes on, and has them then.
 func TestTimbresOfBefore(t *testing.T) {
 	dir := t.TempDir()
@@ -118,6 +117,55 @@ func TestTimbresOfBefore(t *testing.T) {
 	}
 }
 
+// TestFrom: a run that begins with the weights of a model begins where that stands, with the voices of the speakers that it knows, and goes on
+// without the model.
+func TestFrom(t *testing.T) {
+	c, first := withInput(t, vqvae.LogMel, 60), t.TempDir()
+	(&notes{}).run(t, c, first)
+	f, err := checkpoint.Load(last(first, 60), dilated.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, other := t.TempDir(), corpus("a", "d")
+	o := Options{Corpus: other, Out: dir, From: f.Model}
+	c.Training.Steps = 3
+	if _, err := Run(t.Context(), c, o); err != nil {
+		t.Fatal(err)
+	}
+	var fresh, gone trainingLine
+	if err := errors.Join(json.Unmarshal([]byte(curve(t, first)[0]), &fresh), json.Unmarshal([]byte(curve(t, dir)[0]), &gone)); err != nil {
+		t.Fatal(err)
+	}
+	if !(gone.NLL < fresh.NLL-0.5) {
+		t.Errorf("begins with %v nats, a new model with %v", gone.NLL, fresh.NLL)
+	}
+	begun, err := checkpoint.Load(last(dir, 0), dilated.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checkpoint.Fingerprint(begun.Model) != checkpoint.Fingerprint(f.Model) {
+		t.Error("it does not begin with all that the model is")
+	}
+	voices, known := begun.Model.Voices.Table.Value, f.Model.Voices.Table.Value
+	if !slices.Equal(voices.Row(0), known.Row(0)) {
+		t.Error("a speaker of both has another voice")
+	}
+	for i, v := range voices.Row(1) {
+		if want := (known.Row(0)[i] + known.Row(1)[i] + known.Row(2)[i]) / 3; math.Abs(float64(v-want)) > 1e-6 {
+			t.Errorf("a new speaker has %v as channel %d, want the mean %v", v, i, want)
+		}
+	}
+	c.Model, c.Training.Steps = begun.Model.Config, 5
+	if _, err := Run(t.Context(), c, Options{Corpus: other, Out: dir}); err != nil {
+		t.Errorf("going on without the model: %v", err)
+	}
+	f.Model.Config.Encoder.Centre++
+	if err := begun.Model.TakeWeights(f.Model); err == nil {
+		t.Error("weights of another configuration are taken")
+	}
+}
+
+// TestInputSettings: lengths are multiples of the hop, and there must be such features at the rate.
 func TestInputSettings(t *testing.T) {
 	c := withInput(t, vqvae.LogMel, 1)
 	if err := c.Check(); err != nil {

@@ -26,6 +26,7 @@ type Options struct {
 	Corpus *corpora.Cache // for a model of sound
 	Images *images.Corpus // for one of pictures
 	Out    string         // the folder of the run
+	From   *vqvae.Model   // whose weights a new run begins with, and whose configuration is taken; nil to begin with random ones
 
 	Step func(Progress)    // called after every step; may be nil
 	Note func(text string) // called with what has happened, a line without its end; may be nil
@@ -52,6 +53,10 @@ type Progress struct {
 // When ctx is cancelled, Run finishes the step, saves, and returns ctx.Err(). Where something cannot be written it stops with
 // an error; the last checkpoint that could be written stays, and a training can go on from there.
 func Run(ctx context.Context, c Config, o Options) (Progress, error) {
+	if o.From != nil {
+		c.Model = o.From.Config
+		c.Model.Level = 0 // that of the corpus
+	}
 	if i := o.Images; c.Model.Image == nil && c.Model.Level == 0 && o.Corpus != nil {
 		c.Model.Level = o.Corpus.Level()
 	} else if i != nil && i.Train != nil {
@@ -160,8 +165,12 @@ func (r *run) begin() error {
 // withoutEntries takes the place of the number of entries for a model without codebooks.
 const withoutEntries = 512
 
-// initialise measures features, and makes codebooks of encoder outputs, for the first batches: eight frames for each entry, about.
+// initialise measures features, and makes codebooks of encoder outputs, for the first batches: eight frames for each entry, about. Or it takes all from
+// the model that the run is to begin with.
 func (r *run) initialise() error {
+	if from := r.options.From; from != nil {
+		return r.model.TakeWeights(from)
+	}
 	frames, entries := r.config.batch()/r.config.Model.Hop(), withoutEntries
 	if r.model.Quantiser != nil {
 		entries = r.config.Model.Bottleneck.Entries

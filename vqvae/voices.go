@@ -3,12 +3,16 @@ package vqvae
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/vqaudio/vqaudio/nn"
 	"github.com/vqaudio/vqaudio/speaker"
 	"github.com/vqaudio/vqaudio/tensor"
 )
+
+// VoicesName is that of the voices in [Model.Parameters]: [speakers, Decoder.Speaker].
+const VoicesName = "speakers.weight"
 
 // Voice returns the vector of a mixture of speakers, [Config.Decoder.Speaker]: the mean of their vectors by the weights of mix.
 // Of one speaker it is that speaker's vector. It panics if the model knows no speakers.
@@ -67,6 +71,42 @@ func (m *Model) WithoutVoice(name string) (*Model, error) {
 		return nil, fmt.Errorf("%q is the only speaker of the model", name)
 	}
 	return m.withVoices(slices.Delete(m.Speakers.Names(), int(id), int(id)+1), slices.Delete(m.rows(), int(id), int(id)+1))
+}
+
+// TakeWeights makes m what another model of the same configuration, but for the level, is: all parameters and all state. Speakers have the voices
+// of those with their names; a name that the other model does not know gets the mean of its voices. Timbres are left to be measured. It is an error
+// if the configurations differ.
+func (m *Model) TakeWeights(from *Model) error {
+	config := from.Config
+	config.Level = m.Config.Level
+	if !reflect.DeepEqual(config, m.Config) {
+		return fmt.Errorf("weights of another model: its configuration is %+v, want %+v", config, m.Config)
+	}
+	if m.Voices != nil {
+		names, everybody := m.Speakers.Names(), make(speaker.Mix, from.Speakers.Len())
+		for i := range everybody {
+			everybody[i] = speaker.Share{ID: int32(i), Weight: 1 / float64(len(everybody))}
+		}
+		for id, name := range names {
+			mix := everybody
+			if from.Speakers.Has(name) {
+				of, err := from.Speakers.ID(name)
+				if err != nil {
+					return err
+				}
+				mix = speaker.Mix{{ID: of, Weight: 1}}
+			}
+			copy(m.Voices.Table.Value.Row(id), from.Voice(mix))
+		}
+	}
+	theirs := slices.Concat(from.Parameters(), from.State())
+	for _, p := range slices.Concat(m.Parameters(), m.State()) {
+		if p.Name == VoicesName || p.Name == TimbresName {
+			continue // timbres are measured on the speech that there is
+		}
+		copy(p.Value.Data, theirs.Find(p.Name).Value.Data)
+	}
+	return nil
 }
 
 // rows returns the numbers of all speakers.

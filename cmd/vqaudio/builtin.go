@@ -11,6 +11,9 @@ import (
 	"github.com/vqaudio/vqaudio/train"
 )
 
+// builtIn is the name of the built-in model where a flag names a model.
+const builtIn = "built-in"
+
 // modelFirst splits the arguments of a command into the model, or the prior, that they may begin with, and the rest. The name is
 // empty, which is that of the built-in one, if the first argument is something else.
 func modelFirst(c *cli.Context) (model string, rest []string) {

@@ -8,12 +8,14 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 
+	"github.com/vqaudio/vqaudio/dilated"
 	"github.com/vqaudio/vqaudio/internal/parallel"
 	"github.com/vqaudio/vqaudio/train"
 	"github.com/vqaudio/vqaudio/vqvae"
@@ -52,6 +54,7 @@ func trainVQVAECommand() *cli.Command {
 			"   config.json         the configuration\n\n" +
 			"   vqaudio train vqvae --corpus vctk.cache --out run --minutes 90          the preset base, for an hour and a half\n" +
 			"   vqaudio train vqvae --corpus vctk.cache --out run --minutes 180         and for as long again\n" +
+			"   vqaudio train vqvae --corpus c --out mine --from built-in               go on from a model, with other speech\n" +
 			"   vqaudio train vqvae --corpus c --out small --preset small --threads 1   another size, on one core\n" +
 			"   vqaudio train vqvae --corpus c --out k128 --set entries=128 --set dim=32\n" +
 			"   vqaudio train vqvae --corpus c --out vae --set kind=vae                 a variational autoencoder, to compare with\n" +
@@ -60,6 +63,7 @@ func trainVQVAECommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "corpus", Usage: "train on the `CACHE` that \"vqaudio corpus prepare\" has made, or on a folder of pictures"},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "keep everything in the folder `RUN`"},
+			&cli.StringFlag{Name: "from", Usage: "begin with the weights of `MODEL`, a file, the folder of a run, or built-in; its architecture is taken, too"},
 			&cli.IntFlag{Name: "threads", Usage: "work on `N` threads; the result is the same with any number", DefaultText: "all cores"},
 			&cli.BoolFlag{Name: "print", Usage: "print the configuration as JSON, and train nothing"},
 		}, configFlags("base", train.Presets())...),
@@ -93,16 +97,29 @@ func runTrainVQVAE(c *cli.Context) error {
 		defer parallel.SetThreads(parallel.Threads())
 		parallel.SetThreads(threads)
 	}
-	config, err := trainConfig(c, out, "base")
+	from, preset, err := trainFrom(c)
 	if err != nil {
 		return err
+	}
+	config, err := trainConfig(c, out, preset)
+	if err != nil {
+		return err
+	}
+	if from != nil {
+		config.Model = from.Config
+		asked := config
+		for _, a := range c.StringSlice("set") {
+			if err := train.Set(&asked, a); err != nil || !reflect.DeepEqual(asked.Model, from.Config) {
+				return &usageError{fmt.Errorf("--set %s: the architecture is that of --from %s", a, c.String("from")), example}
+			}
+		}
 	}
 	if c.Bool("print") {
 		e := json.NewEncoder(c.App.Writer)
 		e.SetIndent("", "  ")
 		return e.Encode(config)
 	}
-	o := train.Options{Out: out}
+	o := train.Options{Out: out, From: from}
 	if i := config.Model.Image; i != nil {
 		if o.Images, err = openImages(c.Context, c.App.ErrWriter, corpus, i); err != nil {
 			return err
@@ -136,6 +153,27 @@ func runTrainVQVAE(c *cli.Context) error {
 	}
 	fmt.Fprintf(c.App.Writer, "%s: %d steps, %s, %.1f minutes; the best model is %s/best.safetensors\n", out, reached.Step, amount, reached.Seconds/60, out)
 	return nil
+}
+
+// trainFrom returns the model that --from names, if it does, and the preset for how such a model, or any, is trained.
+func trainFrom(c *cli.Context) (from *vqvae.Model, preset string, err error) {
+	name := c.String("from")
+	if name == "" {
+		return nil, "base", nil
+	}
+	if name == builtIn {
+		name = ""
+	}
+	f, _, err := loadModel(name, dilated.Float32)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case f.Model.Config.Image != nil:
+		return f.Model, "image", nil
+	case f.Model.Config.Encoder.Input != vqvae.Wave:
+		return f.Model, "voices", nil
+	}
+	return f.Model, "base", nil
 }
 
 // trainConfig returns the configuration that the flags ask for, with their changes: that of the run in the folder out, or of the
