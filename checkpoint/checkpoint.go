@@ -72,14 +72,21 @@ type File struct {
 // Fingerprint identifies a model by its parameters and its state, as units do that were made with it: 16 hexadecimal digits, the
 // first of the SHA-256 of, for each tensor, its name, a zero byte, and its elements as they are in a file. The voices of the
 // speakers, "speakers.weight" and "speakers.timbre", are left out: a model to which a voice is added speaks the same units.
-func Fingerprint(m *vqvae.Model) string {
-	return fingerprint(slices.DeleteFunc(tensors(m), func(p *nn.Parameter) bool { return p.Name == vqvae.VoicesName || p.Name == vqvae.TimbresName }))
-}
+func Fingerprint(m *vqvae.Model) string { return fingerprint(identity(m)) }
 
 // fingerprint is that of tensors.
-func fingerprint(ps nn.Parameters) string {
-	sum, buffer := sha256.New(), make([]byte, 0, 1<<16)
+func fingerprint(ps nn.Parameters) string { return fingerprintOf(ps, nil) }
+
+// fingerprintOf is fingerprint for tensors that are being read: it waits for the name of each among those that come, as far as any come.
+func fingerprintOf(ps nn.Parameters, read <-chan string) string {
+	sum, buffer, known := sha256.New(), make([]byte, 0, 1<<16), map[string]bool{}
 	for _, p := range ps {
+		for more := read != nil; more && !known[p.Name]; {
+			var name string
+			if name, more = <-read; more {
+				known[name] = true
+			}
+		}
 		sum.Write(append([]byte(p.Name), 0))
 		for part := range slices.Chunk(p.Value.Data, cap(buffer)/4) {
 			b := buffer
@@ -90,6 +97,11 @@ func fingerprint(ps nn.Parameters) string {
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:8])
+}
+
+// identity returns the tensors that tell a model from others.
+func identity(m *vqvae.Model) nn.Parameters {
+	return slices.DeleteFunc(tensors(m), func(p *nn.Parameter) bool { return p.Name == vqvae.VoicesName || p.Name == vqvae.TimbresName })
 }
 
 // tensors returns all tensors of a model.
@@ -209,10 +221,7 @@ func load(st *safetensors.File, name string, precision dilated.Precision) (*File
 		}
 	}
 	f.Training = r.training()
-	if f.State, err = r.fill(tensors(m), f.Training != nil); err != nil {
-		return nil, err
-	}
-	if err := r.checkFingerprint(Fingerprint(m)); err != nil {
+	if f.State, err = r.fill(tensors(m), identity(m), f.Training != nil); err != nil {
 		return nil, err
 	}
 	if err := m.CheckTimbres(); err != nil {
@@ -326,8 +335,22 @@ func (r *reader) decode(key string, v any) error {
 	return nil
 }
 
-// fill reads the tensors, which must all be there, and returns those of training, of which there must be none unless there is its JSON.
-func (r *reader) fill(tensors nn.Parameters, trained bool) (state nn.Parameters, err error) {
+// fill reads the tensors, which must all be there and have the file's fingerprint, that of those in identity, and returns those of training, of which
+// there must be none unless there is its JSON. The fingerprint, which takes as long as the reading, is made beside it.
+func (r *reader) fill(tensors, identity nn.Parameters, trained bool) (state nn.Parameters, err error) {
+	read, print := make(chan string, len(r.Tensors)), make(chan string, 1)
+	go func() { print <- fingerprintOf(identity, read) }()
+	state, err = r.read(tensors, trained, read)
+	close(read)
+	got := <-print
+	if err == nil {
+		err = r.checkFingerprint(got)
+	}
+	return state, err
+}
+
+// read reads the tensors, and tells the name of each.
+func (r *reader) read(tensors nn.Parameters, trained bool, done chan<- string) (state nn.Parameters, err error) {
 	missing := map[string]*nn.Parameter{}
 	for _, p := range tensors {
 		missing[p.Name] = p
@@ -356,6 +379,7 @@ func (r *reader) fill(tensors nn.Parameters, trained bool) (state nn.Parameters,
 		if err := r.Read(t, p.Value.Data); err != nil {
 			return nil, err
 		}
+		done <- t.Name
 	}
 	for _, p := range tensors {
 		if missing[p.Name] != nil {

@@ -65,10 +65,7 @@ func loadPrior(st *safetensors.File, name string, precision dilated.Precision) (
 		return nil, err
 	}
 	f := &Prior{Prior: p, Training: r.training()}
-	if f.State, err = r.fill(p.Parameters(), f.Training != nil); err != nil {
-		return nil, err
-	}
-	if err := r.checkFingerprint(PriorFingerprint(p)); err != nil {
+	if f.State, err = r.fill(p.Parameters(), p.Parameters(), f.Training != nil); err != nil {
 		return nil, err
 	}
 	return f, nil

@@ -8,7 +8,6 @@ import (
 	"github.com/vqaudio/vqaudio/audio"
 	"github.com/vqaudio/vqaudio/frontend"
 	"github.com/vqaudio/vqaudio/vqvae"
-	"github.com/vqaudio/vqaudio/wavenet"
 )
 
 // A recording is spoken phrase by phrase: at a pause the decoder begins anew, with random numbers that depend on the number of the
@@ -173,7 +172,7 @@ func (c *chorus) drawKept(p *phrase, d drawer) {
 // drawComing draws a phrase while it comes.
 func (c *chorus) drawComing(p *phrase) {
 	defer close(p.frames)
-	g := wavenet.NewSampler(c.model.Decoder, c.precision).NewGenerator(c.voice(p.number), func(levels []int32) error {
+	g := c.weights().Another().NewGenerator(c.voice(p.number), func(levels []int32) error {
 		return hand(c, p.frames, slices.Clone(levels))
 	})
 	for vectors := range p.more {

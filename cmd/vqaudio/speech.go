@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type synthesis struct {
 	global    []float32   // the vector of that voice; nil if the model knows no speakers
 	drawing   wavenet.Drawing
 	seed      uint64
+	weights   func() *wavenet.Sampler // of the decoder, packed beside the opening of the first recording
 
 	print       sync.Once
 	fingerprint string // of the model, once asked for
@@ -70,7 +72,9 @@ func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
 	if s.precision, err = wavenet.ParsePrecision(c.String("precision")); err != nil {
 		return nil, &usageError{fmt.Errorf("--%w", err), hint}
 	}
+	before := debug.SetGCPercent(-1) // loading makes no garbage to speak of, and the first sound is waited for
 	f, modelName, err := loadSound(modelName, dilated.Float32)
+	debug.SetGCPercent(before)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +96,10 @@ func newSynthesis(c *cli.Context, modelName, name string) (*synthesis, error) {
 	if err := s.drawing.Check(s.model.Decoder.Config); err != nil {
 		return nil, &usageError{fmt.Errorf("--%w", err), hint}
 	}
+	s.weights = sync.OnceValue(func() *wavenet.Sampler { return wavenet.NewSampler(s.model.Decoder, s.precision) })
+	if !s.twoCores {
+		go s.weights()
+	}
 	return s, nil
 }
 
@@ -107,12 +115,12 @@ func (s *synthesis) drawers(several bool) []drawer {
 	case !several && s.twoCores && parallel.Threads() > 1:
 		return []drawer{wavenet.NewPair(s.model.Decoder, s.precision)}
 	case !several:
-		return []drawer{wavenet.NewSampler(s.model.Decoder, s.precision)}
+		return []drawer{soon(s.weights)}
 	}
 	groups := make([]*wavenet.Group, parallel.Threads())
 	for i := range groups {
 		if i == 0 {
-			groups[i] = wavenet.NewGroup(wavenet.NewSampler(s.model.Decoder, s.precision), wavenet.GroupSize)
+			groups[i] = wavenet.NewGroup(s.weights(), wavenet.GroupSize)
 		} else {
 			groups[i] = groups[0].Another()
 		}
@@ -124,6 +132,13 @@ func (s *synthesis) drawers(several bool) []drawer {
 		}
 	}
 	return all
+}
+
+// soon is a sampler whose weights are being packed. It draws one sequence at a time.
+type soon func() *wavenet.Sampler
+
+func (s soon) NewGenerator(v wavenet.Voice, emit func(steps []int32) error) *wavenet.Generator {
+	return s().NewGenerator(v, emit)
 }
 
 // utterance is the sound of one recording, as it is made.
