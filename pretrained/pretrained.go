@@ -45,7 +45,7 @@ func AboutVoice(name string) string {
 }
 
 // Voices are the speakers that a demo speaks as, of those that a judge knew best (docs/experiments.md).
-var Voices = []string{"so762-0306", "an4-fash", "an4-fbbh"}
+var Voices = []string{"so762-0563", "so762-0739", "so762-0306"}
 
 // Names of the model and of the prior for people, where files have theirs.
 const (

@@ -29,7 +29,7 @@ func convertCommand() *cli.Command {
 			"no time to measure it. With --as-is it stays as it is, and units are those of encode --precision float32.\n" +
 			"After a pause the decoder begins anew, so that the phrases of a long recording can be drawn together, as several\n" +
 			"recordings are: on each core many share the reading of weights. That changes no sample.\n\n" +
-			"   vqaudio convert me.wav --to so762-0306 -o out.wav                 with the built-in model (vqaudio voices)\n" +
+			"   vqaudio convert me.wav --to so762-0563 -o out.wav                 with the built-in model (vqaudio voices)\n" +
 			"   vqaudio convert model.safetensors in.wav --to p225 -o out.wav     with another one\n" +
 			"   vqaudio convert model.safetensors recordings/ --to p225 -o converted/\n" +
 			"   cat in.flac | vqaudio convert model.safetensors - --to p225 -o - | aplay",

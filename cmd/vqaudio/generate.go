@@ -32,7 +32,7 @@ func generateCommand() *cli.Command {
 			"it is made; of several, drawn together, to a folder, in files that are called 0001.wav, 0002.wav and so on. With a\n" +
 			"prompt a clip begins with the recording as the model speaks it, and goes on for --seconds. The same seed gives the same clips, on\n" +
 			"any number of threads. A clip of any length takes the same memory, but for its units if they are asked for.\n\n" +
-			"   vqaudio generate --speaker so762-0306 -o out.wav                   with the built-in model and prior (vqaudio voices)\n" +
+			"   vqaudio generate --speaker so762-0563 -o out.wav                   with the built-in model and prior (vqaudio voices)\n" +
 			"   vqaudio generate model.safetensors --prior prior.safetensors --speaker p225 -o out.wav\n" +
 			"   vqaudio generate run/ --prior prior/ --speaker p225 --seconds 5 --count 10 -o clips/ --units clips/units.jsonl\n" +
 			"   vqaudio generate run/ --prior prior/ --speaker p225 --prompt begun.wav -o - | aplay",
