@@ -260,6 +260,9 @@ func (m *Model) Nearest(c Clip) (voice string, nll float64, err error) {
 		}
 		a.Release(mark)
 	}
+	if voice == "" {
+		return "", 0, errors.New("the sound is not all of finite numbers")
+	}
 	return voice, nll, nil
 }
 
@@ -281,6 +284,9 @@ func (m *Model) Reconstructed(c Clip, voice string) (Utterance, error) {
 // Converted returns a clip as an utterance in the voice of a speaker: the units of the clip, which is given the timbre of the speaker first
 // ([vqvae.Timbre]) so that they tell less of who spoke, and the gain that gives the clip's level.
 func (m *Model) Converted(c Clip, voice string) (Utterance, error) {
+	if m.VQVAE.Voices == nil {
+		return m.Reconstructed(c, voice)
+	}
 	mix, err := m.VQVAE.Speakers.Mix(voice)
 	if err != nil {
 		return Utterance{}, err
