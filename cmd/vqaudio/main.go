@@ -41,6 +41,12 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Usage: "discrete units of speech, learnt on ordinary processors",
 		Description: "vqaudio learns discrete units of speech from recordings alone (a VQ-VAE with a WaveNet decoder), turns\n" +
 			"recordings into units, units into sound, and one voice into another, in plain Go and Go assembly.\n\n" +
+			"Begin, with the model that is part of this program:\n" +
+			"   vqaudio demo                                        a page to look at and listen to\n" +
+			"   vqaudio voices                                      its voices, with a sample of each\n" +
+			"   vqaudio convert me.wav --to so762-0563 -o out.wav   what a recording says, in another voice\n" +
+			"   vqaudio encode me.wav -o units.jsonl                its units\n" +
+			"   vqaudio generate --speaker so762-0563 -o new.wav    speech that nobody has spoken\n\n" +
 			"Learn from recordings:\n" +
 			"   vqaudio corpus scan VCTK/ -o vctk.tsv               what is in this corpus, and what is wrong with it?\n" +
 			"   vqaudio corpus prepare vctk.tsv -o vctk.cache       decode, resample and normalise it, once\n" +
@@ -49,7 +55,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			"   vqaudio info run/                                   what is this model?\n" +
 			"   vqaudio train prior --model run/ --corpus vctk.cache --out prior/       what follows what in its codes?\n" +
 			"   vqaudio train vqvae --corpus cifar-10/ --preset image --out pictures/   the same of pictures\n\n" +
-			"Use what was learnt:\n" +
+			"Use what was learnt: a model of your own comes first, then the recordings:\n" +
 			"   vqaudio encode run/ speech/ -o units.txt            recordings to units\n" +
 			"   vqaudio decode run/ units.txt --speaker p225 -o spoken/\n" +
 			"   vqaudio convert run/ in.wav --to p225 -o out.wav    the same words in another voice\n" +
