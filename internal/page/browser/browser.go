@@ -85,8 +85,5 @@ func Look(t testing.TB, page string) (reports []Report, console []string) {
 	case err := <-exited:
 		t.Fatalf("%s ended without a report: %v\n%s", chromium, err, stderr.String())
 	}
-	for _, line := range regexp.MustCompile(`(?m)^.*:CONSOLE.*$`).FindAllString(stderr.String(), -1) {
-		console = append(console, line)
-	}
-	return reports, console
+	return reports, regexp.MustCompile(`(?m)^.*:CONSOLE.*$`).FindAllString(stderr.String(), -1)
 }
