@@ -54,9 +54,9 @@ const (
 
 // Options say what a demo is to show, and where.
 type Options struct {
-	Recordings []string                         // of the user's, before those of the package
-	Folder     string                           // for the page and its sound; made if it is not there
-	Progress   func(what string, done, all int) // may be nil
+	Recordings []string          // of the user's, before those of the package
+	Folder     string            // for the page and its sound; made if it is not there
+	Progress   evaluate.Progress // may be nil
 }
 
 // clip is one that is made for the page.
@@ -72,7 +72,7 @@ type clip struct {
 // Write writes a folder with a page and its WAV files, and returns the name of the page. Errors name the recording that cannot be read.
 func Write(ctx context.Context, o Options) (name string, err error) {
 	if o.Progress == nil {
-		o.Progress = func(string, int, int) {}
+		o.Progress = func(string, string, int, int) {}
 	}
 	m, err := vqaudio.Default()
 	if err != nil {
@@ -127,7 +127,7 @@ func (w *writer) recordings(ctx context.Context) error {
 		if err := w.recording(ctx, base, text, strings.TrimSuffix(base, filepath.Ext(base)), c); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		w.Progress("listening", i+1, n)
+		w.Progress("listening", "recordings", i+1, n)
 	}
 	for i, s := range spoken {
 		c, err := readSpeech(s.name)
@@ -137,7 +137,7 @@ func (w *writer) recordings(ctx context.Context) error {
 		if err := w.recording(ctx, "“"+s.text+"”", []string{"Spoken by espeak-ng, a synthesiser, whose voice the model has never heard."}, s.name, c); err != nil {
 			return err
 		}
-		w.Progress("listening", len(w.Recordings)+i+1, n)
+		w.Progress("listening", "recordings", len(w.Recordings)+i+1, n)
 	}
 	return nil
 }
@@ -206,8 +206,8 @@ func (w *writer) sentences() error {
 		if err != nil {
 			return err
 		}
-		if print := checkpoint.Fingerprint(w.model.VQVAE); u.Model != print {
-			return fmt.Errorf("sentences.jsonl has units of model %s, and the built-in one is %s", u.Model, print)
+		if fingerprint := checkpoint.Fingerprint(w.model.VQVAE); u.Model != fingerprint {
+			return fmt.Errorf("sentences.jsonl has units of model %s, and the built-in one is %s", u.Model, fingerprint)
 		}
 		section := len(w.sections)
 		w.sections = append(w.sections, page.Section{Title: "“" + u.Name + "”",
@@ -252,7 +252,7 @@ func (w *writer) speak(ctx context.Context) (time.Duration, error) {
 		sound.Samples = sound.Samples[:min(len(sound.Samples), int(min(math.Ceil(c.seconds*float64(sound.Rate)), 1e9)))]
 		c.sound = sound
 		done++
-		w.Progress("speaking", done, len(list))
+		w.Progress("speaking", "clips", done, len(list))
 	})
 	return time.Since(start), err
 }

@@ -92,7 +92,7 @@ func TestVoices(t *testing.T) {
 	few.VQVAE = &small
 	dir := t.TempDir()
 	told := 0
-	name, err := Voices(t.Context(), &few, dir, func(done, all int) { told = done })
+	name, err := Voices(t.Context(), &few, dir, func(_, _ string, done, _ int) { told = done })
 	if err != nil || told != 2 {
 		t.Fatalf("%v, %d told", err, told)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vqaudio/vqaudio"
 	"github.com/vqaudio/vqaudio/audio"
+	"github.com/vqaudio/vqaudio/evaluate"
 	"github.com/vqaudio/vqaudio/internal/page"
 	"github.com/vqaudio/vqaudio/pretrained"
 )
@@ -19,7 +20,7 @@ const sampleSeconds = 1.9 // "The north wind and the sun"
 
 // Voices writes a folder with a sample of each voice of a model, a WAV file of its name, and a page with all of them, and returns the name of the
 // page. Progress may be nil. It is an error if the model has one voice for all, or a voice a name that no file can have.
-func Voices(ctx context.Context, m *vqaudio.Model, folder string, progress func(done, all int)) (name string, err error) {
+func Voices(ctx context.Context, m *vqaudio.Model, folder string, progress evaluate.Progress) (name string, err error) {
 	names := m.Voices()
 	if len(names) == 0 {
 		return "", errors.New("the model knows no speakers: it has one voice for all")
@@ -53,7 +54,7 @@ func Voices(ctx context.Context, m *vqaudio.Model, folder string, progress func(
 		shown[i] = page.Clip{Label: names[i], Note: pretrained.AboutVoice(names[i]), WAV: wav, File: file}
 		done++
 		if progress != nil {
-			progress(done, len(names))
+			progress("speaking", "voices", done, len(names))
 		}
 	})
 	if err = errors.Join(err, failed); err != nil {

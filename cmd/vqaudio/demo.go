@@ -32,22 +32,9 @@ func runDemo(c *cli.Context) error {
 		return err
 	}
 	defer restore()
-	var bar *progressBar
-	var doing string
-	done := 0
-	name, err := demo.Write(c.Context, demo.Options{Recordings: c.Args().Slice(), Folder: c.String("output"), Progress: func(what string, now, all int) {
-		if what != doing {
-			if bar != nil {
-				bar.Done()
-			}
-			bar, doing, done = newProgress(c.App.ErrWriter, what, "clips", int64(all)), what, 0
-		}
-		bar.Add(int64(now - done))
-		done = now
-	}})
-	if bar != nil {
-		bar.Done()
-	}
+	bar := newPhases(c.App.ErrWriter)
+	name, err := demo.Write(c.Context, demo.Options{Recordings: c.Args().Slice(), Folder: c.String("output"), Progress: bar.Tell})
+	bar.Done()
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func TestCompletion(t *testing.T) {
 	}
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("there is no bash to complete in")
+		t.Skip("needs bash, to complete in")
 	}
 	program, err := os.Executable()
 	if err != nil {

@@ -101,3 +101,31 @@ func (p *progressBar) clear() {
 		p.bar.Clear()
 	}
 }
+
+// phases is the progress of work that has several parts: a bar for each.
+type phases struct {
+	stderr io.Writer
+	what   string
+	done   int
+	bar    *progressBar
+}
+
+func newPhases(stderr io.Writer) *phases { return &phases{stderr: stderr} }
+
+// Tell is an evaluate.Progress.
+func (p *phases) Tell(what, unit string, done, total int) {
+	if p.bar == nil || what != p.what {
+		p.Done()
+		p.bar, p.what, p.done = newProgress(p.stderr, what, unit, int64(total)), what, 0
+	}
+	p.bar.Add(int64(done - p.done))
+	p.done = done
+}
+
+// Done takes the bar away.
+func (p *phases) Done() {
+	if p.bar != nil {
+		p.bar.Done()
+		p.bar = nil
+	}
+}

@@ -106,18 +106,11 @@ func runSpeakerEnrol(c *cli.Context) error {
 		return err
 	}
 
-	var bar *progressBar
-	done := 0
-	vector, fitted, err := enrol.Fit(c.Context, f.Model, clips, enrol.Options{Seed: c.Uint64("seed"), Progress: func(now, total int) {
-		if bar == nil {
-			bar = newProgress(c.App.ErrWriter, "enrolling", "pieces", int64(total))
-		}
-		bar.Add(int64(now - done))
-		done = now
+	bar := newPhases(c.App.ErrWriter)
+	vector, fitted, err := enrol.Fit(c.Context, f.Model, clips, enrol.Options{Seed: c.Uint64("seed"), Progress: func(done, total int) {
+		bar.Tell("enrolling", "pieces", done, total)
 	}})
-	if bar != nil {
-		bar.Done()
-	}
+	bar.Done()
 	if err != nil {
 		return err
 	}

@@ -48,16 +48,9 @@ func runVoices(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var bar *progressBar
-	name, err := demo.Voices(c.Context, m, c.String("output"), func(done, all int) {
-		if bar == nil {
-			bar = newProgress(c.App.ErrWriter, "speaking", "voices", int64(all))
-		}
-		bar.Add(1)
-	})
-	if bar != nil {
-		bar.Done()
-	}
+	bar := newPhases(c.App.ErrWriter)
+	name, err := demo.Voices(c.Context, m, c.String("output"), bar.Tell)
+	bar.Done()
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}

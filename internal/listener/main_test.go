@@ -30,7 +30,7 @@ func TestWrong(t *testing.T) {
 // The recogniser hears a synthesiser count, and not in silence.
 func TestListen(t *testing.T) {
 	if _, err := exec.LookPath("pocketsphinx_batch"); err != nil {
-		t.Skip("there is no pocketsphinx (Debian: apt-get install pocketsphinx pocketsphinx-en-us)")
+		t.Skip("needs pocketsphinx, to listen with: apt-get install pocketsphinx pocketsphinx-en-us")
 	}
 	c, err := vqaudio.ReadClip("../../demo/speech/numbers.wav")
 	if err != nil {

@@ -47,7 +47,7 @@ func Look(t testing.TB, page string) (reports []Report, console []string) {
 		}
 	}
 	if chromium == "" {
-		t.Skip("there is no Chromium to look at the page with (Debian: apt-get install chromium)")
+		t.Skip("needs Chromium, to look at the page with: apt-get install chromium")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
